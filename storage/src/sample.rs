@@ -1,0 +1,66 @@
+//! Samples, stale markers, and which of two samples of one series at one time stands.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use crate::histogram::FloatHistogram;
+
+/// The bits of the NaN that says "this series ends here" (Prometheus's `value.StaleNaN`).
+pub const STALE_NAN: u64 = 0x7ff0_0000_0000_0002;
+
+/// The stale marker as a float.
+pub fn stale_nan() -> f64 {
+    f64::from_bits(STALE_NAN)
+}
+
+/// Whether a value is the stale marker. Any other NaN is an ordinary value.
+pub fn is_stale_nan(value: f64) -> bool {
+    value.to_bits() == STALE_NAN
+}
+
+/// The value of one sample. A native histogram's stale marker is a histogram whose `sum` is [`stale_nan`].
+#[derive(Clone, Debug)]
+pub enum SampleValue {
+    /// A float.
+    Float(f64),
+    /// A native histogram.
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// Orders two float samples of one series at one time; the greater one stands.
+///
+/// The rule looks at the values only, never at where or when they were written. It is therefore
+/// associative, commutative and idempotent: WAL, table files of any level and every order of merging give one answer.
+/// A stale marker loses against any value; else the greater in IEEE 754 total order stands (so NaN beats numbers).
+/// A native histogram beats every float, and two of them compare by [`FloatHistogram::total_cmp`].
+pub fn compare_duplicates(a: f64, b: f64) -> Ordering {
+    match (is_stale_nan(a), is_stale_nan(b)) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Less,
+        (false, true) => Ordering::Greater,
+        (false, false) => a.total_cmp(&b),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_exact_bits_are_a_stale_marker() {
+        assert!(stale_nan().is_nan() && is_stale_nan(stale_nan()));
+        assert!(!is_stale_nan(f64::NAN));
+        assert!(!is_stale_nan(f64::from_bits(0x7ff8_0000_0000_0001)));
+    }
+
+    #[test]
+    fn a_value_beats_a_marker_and_the_greater_value_stands() {
+        assert_eq!(
+            compare_duplicates(stale_nan(), f64::NEG_INFINITY),
+            Ordering::Less
+        );
+        assert_eq!(compare_duplicates(f64::NAN, stale_nan()), Ordering::Greater);
+        assert_eq!(compare_duplicates(1.0, 2.0), Ordering::Less);
+        assert_eq!(compare_duplicates(-0.0, 0.0), Ordering::Less);
+    }
+}
