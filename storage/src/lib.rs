@@ -4,7 +4,8 @@
 //! and its tests stay quick. Formats are specified in `FORMAT.md` beside this crate.
 //!
 //! Reading order: [`labels`] and [`sample`] are the data model, [`columns`] is its Arrow form, [`keys`] says where
-//! objects lie in the bucket, `wal` is the write-ahead log and `store` the object store with its metering.
+//! objects lie in the bucket, [`rows`] are samples by series, [`wal`] is the write-ahead log and [`store`] the object store
+//! with its metering.
 
 pub mod columns;
 pub mod error;
@@ -14,9 +15,11 @@ pub mod labels;
 pub mod limits;
 pub mod metadata;
 pub mod sample;
+pub mod store;
 
 pub use error::{Error, ErrorKind, Result};
 pub use histogram::FloatHistogram;
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, Series, SeriesId, SeriesRef};
 pub use metadata::{MetricMetadata, MetricType};
 pub use sample::{STALE_NAN, SampleValue, is_stale_nan, stale_nan};
+pub use store::{StorageUrl, Store};
