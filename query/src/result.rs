@@ -1,0 +1,108 @@
+//! What a query is given and what it gives back.
+
+use std::time::Duration;
+
+use varve_storage::Labels;
+
+/// Limits and settings of one query; what is `None` comes from the engine's options.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryOptions {
+    /// How far an instant selector looks back for a sample, in milliseconds.
+    pub lookback_ms: Option<i64>,
+    /// How long the query may take.
+    pub timeout: Option<Duration>,
+    /// The most series in the result; more are cut off with a warning.
+    pub limit: Option<usize>,
+}
+
+/// The answer to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct QueryResult {
+    /// The value.
+    pub value: QueryValue,
+    /// What the caller should look at, in Prometheus's words with `(line:column)` where it is about a part of the query.
+    pub warnings: Vec<String>,
+    /// What the caller may like to know, likewise.
+    pub infos: Vec<String>,
+    /// What the query cost.
+    pub stats: QueryStats,
+}
+
+/// The value of a query, of one of PromQL's types.
+#[derive(Clone, Debug, PartialEq)]
+pub enum QueryValue {
+    /// A number: instant queries of scalar expressions.
+    Scalar {
+        /// The time of evaluation in milliseconds since the epoch.
+        time_ms: i64,
+        /// The number.
+        value: f64,
+    },
+    /// A text: instant queries of string literals.
+    String {
+        /// The time of evaluation in milliseconds since the epoch.
+        time_ms: i64,
+        /// The text.
+        value: String,
+    },
+    /// One sample per series: instant queries of vector expressions.
+    Vector(Vec<VectorSample>),
+    /// Samples over time per series, sorted by labels: range queries, and instant queries of range vectors.
+    Matrix(Vec<MatrixSeries>),
+}
+
+/// A sample of an instant vector.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VectorSample {
+    /// The series.
+    pub labels: Labels,
+    /// The time in milliseconds since the epoch.
+    pub time_ms: i64,
+    /// The value.
+    pub value: f64,
+}
+
+/// A series of a matrix.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MatrixSeries {
+    /// The series.
+    pub labels: Labels,
+    /// (milliseconds since the epoch, value), ascending by time; never empty.
+    pub samples: Vec<(i64, f64)>,
+}
+
+/// What a query cost.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QueryStats {
+    /// Objects read, whole or in part.
+    pub get_requests: u64,
+    /// Objects asked for their size.
+    pub head_requests: u64,
+    /// Listings; 0 unless something is wrong.
+    pub list_requests: u64,
+    /// Bytes read from the object store.
+    pub bytes_read: u64,
+    /// Rows of the samples table and the WAL that passed the pruning by series and time.
+    pub rows_scanned: u64,
+    /// Samples in those rows.
+    pub samples_read: u64,
+    /// Series that the selectors of the query resolved to.
+    pub series_selected: u64,
+    /// Series in the result.
+    pub series_returned: u64,
+    /// Wall time from the text to the result.
+    pub elapsed: Duration,
+    /// Time that DataFusion's operators were busy, summed over threads.
+    pub cpu: Duration,
+    /// Most bytes that the operators held at once.
+    pub memory_peak_bytes: u64,
+}
+
+/// How a query would be run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Explanation {
+    /// The optimized logical plan.
+    pub logical: String,
+    /// The physical plan.
+    pub physical: String,
+}
