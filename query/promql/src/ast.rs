@@ -49,8 +49,10 @@ pub struct NumberLiteral {
 /// A string.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StringLiteral {
-    /// The text, escapes resolved.
+    /// The text, escapes resolved; bytes that are no UTF-8 are replaced.
     pub value: String,
+    /// The true bytes, if they are no UTF-8 (`"\xff"`): then this is no valid label name or value.
+    pub invalid_utf8: Option<Vec<u8>>,
     /// Where it is written, quotes included.
     pub span: Span,
 }

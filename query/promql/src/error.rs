@@ -1,10 +1,10 @@
 //! Why a query was rejected, and where.
 
-use thiserror::Error;
+use std::fmt;
 
 use crate::span::Span;
 
-/// Why a query was rejected.
+/// The class of a [`ParseError`]; all of them are for the author of the query to mend.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParseErrorKind {
     /// The text is not PromQL.
@@ -18,35 +18,31 @@ pub enum ParseErrorKind {
 }
 
 /// A query that was rejected. `Display` gives `LINE:COLUMN: parse error: MESSAGE`, in Prometheus's words.
-#[derive(Clone, Debug, Error, PartialEq, Eq)]
-#[error("{line}:{column}: parse error: {message}")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ParseError {
     kind: ParseErrorKind,
     span: Span,
-    line: usize,
-    column: usize,
+    /// Line and column, from 1; none in an empty query.
+    position: Option<(usize, usize)>,
     message: String,
 }
 
 impl ParseError {
-    #[expect(dead_code, reason = "the parser lands next")]
     pub(crate) fn new(
         kind: ParseErrorKind,
         query: &str,
         span: Span,
         message: impl Into<String>,
     ) -> ParseError {
-        let (line, column) = span.line_and_column(query);
         ParseError {
             kind,
             span,
-            line,
-            column,
+            position: (!query.is_empty()).then(|| span.line_and_column(query)),
             message: message.into(),
         }
     }
 
-    /// The class of the error. All of them are the caller's to mend.
+    /// The class of the error.
     pub fn kind(&self) -> ParseErrorKind {
         self.kind
     }
@@ -56,14 +52,9 @@ impl ParseError {
         self.span
     }
 
-    /// Line of the first byte at fault, from 1.
-    pub fn line(&self) -> usize {
-        self.line
-    }
-
-    /// Column of the first byte at fault, from 1, in bytes.
-    pub fn column(&self) -> usize {
-        self.column
+    /// Line and column of the first byte at fault, from 1, the column in bytes. An empty query has no position.
+    pub fn position(&self) -> Option<(usize, usize)> {
+        self.position
     }
 
     /// The message without position.
@@ -71,3 +62,15 @@ impl ParseError {
         &self.message
     }
 }
+
+impl fmt::Display for ParseError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.position {
+            Some((line, column)) => write!(f, "{line}:{column}")?,
+            None => f.write_str("unknown position")?,
+        }
+        write!(f, ": parse error: {}", self.message)
+    }
+}
+
+impl std::error::Error for ParseError {}

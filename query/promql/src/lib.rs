@@ -14,13 +14,19 @@
 //! - its depth and its number of nodes are within [`ParseOptions`], so recursion over it is safe.
 
 pub mod ast;
+mod check;
 mod duration;
 mod error;
+pub mod format;
 mod function;
+mod lexer;
 mod matcher;
 mod operator;
 mod options;
+mod parser;
+pub mod regex;
 mod span;
+mod token;
 mod value_type;
 
 pub use ast::{
@@ -33,5 +39,7 @@ pub use function::{Arity, FUNCTIONS, Function, function};
 pub use matcher::{METRIC_NAME, MatchOp, Matcher};
 pub use operator::{AggregateOp, BinaryOp};
 pub use options::ParseOptions;
+pub use parser::{parse, parse_matchers, parse_with};
+pub use regex::RegexError;
 pub use span::Span;
 pub use value_type::ValueType;

@@ -1,5 +1,7 @@
 //! Label matchers, without an engine for regular expressions.
 
+use crate::regex::{self, RegexError};
+
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
@@ -53,5 +55,20 @@ impl Matcher {
     pub fn metric_name(&self) -> Option<&str> {
         (self.name == METRIC_NAME && self.op == MatchOp::Equal && !self.value.is_empty())
             .then_some(&self.value)
+    }
+
+    /// Whether a series without the label, or with an empty one, matches.
+    pub fn matches_empty(&self) -> bool {
+        match self.op {
+            MatchOp::Equal => self.value.is_empty(),
+            MatchOp::NotEqual => !self.value.is_empty(),
+            MatchOp::Regex => regex::matches_empty(&self.value),
+            MatchOp::NotRegex => !regex::matches_empty(&self.value),
+        }
+    }
+
+    /// The pattern for Rust's `regex` crate, anchored; for `=~` and `!~`.
+    pub fn anchored_regex(&self) -> Result<String, RegexError> {
+        regex::anchored_regex(&self.value)
     }
 }

@@ -82,7 +82,6 @@ impl BinaryOp {
     }
 
     /// How tightly the operator binds; a larger number binds tighter.
-    #[expect(dead_code, reason = "the parser lands next")]
     pub(crate) fn precedence(self) -> u8 {
         match self {
             BinaryOp::Or => 1,
