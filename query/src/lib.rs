@@ -10,8 +10,10 @@
 //! Flow: [`Engine`] parses the text, resolves all selectors against one snapshot of the archive, plans, lets
 //! DataFusion optimize and run the plan slice by slice of the grid, and turns the rows into a [`QueryResult`].
 
+pub mod api;
 pub mod error;
 pub mod grid;
+pub mod json;
 pub mod result;
 
 pub use error::{Error, ErrorKind, Result};

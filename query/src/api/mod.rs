@@ -1,0 +1,170 @@
+//! The Prometheus HTTP API.
+//!
+//! [`router`] makes an axum router from two things: a [`QueryBackend`] that answers queries and a [`Host`] that knows the
+//! process around it. Every answer has Prometheus's envelope, error types, status codes and JSON to the byte
+//! ([`crate::json`]); what Varve adds is in response headers (`Server-Timing`, `X-Varve-Requests`, `X-Varve-Bytes-Read`,
+//! `X-Varve-Samples`), in `data.stats.storage` when `stats` is asked for, and in `/api/v1/explain`.
+//!
+//! Flow of a request: CORS and the request metrics ([`cors`], [`metrics`]) wrap everything; a [`params::Form`] merges body
+//! and URL; the handler checks parameters in Prometheus's order, so that of two errors the same one is reported; the
+//! value is streamed. When a client goes away, hyper drops the handler's future, and with it the query.
+//!
+//! At most [`ApiOptions::query_concurrency`] queries run at once; others wait, within their own time limit.
+
+pub mod backend;
+mod cors;
+mod labels;
+mod landing;
+mod lifecycle;
+pub mod metrics;
+pub mod params;
+mod query;
+pub mod respond;
+mod status;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::middleware;
+use axum::response::IntoResponse;
+use axum::routing::{get, post};
+use tokio::sync::Semaphore;
+use tower_http::compression::CompressionLayer;
+
+pub use backend::{
+    ActiveTarget, BuildInfo, DroppedTarget, Host, LabelQuery, QueryBackend, RuntimeInfo,
+    TargetHealth, Targets, TimeGrid, WallTime,
+};
+pub use cors::CorsOrigin;
+pub use metrics::HttpMetrics;
+
+/// Settings of the API.
+#[derive(Clone, Debug)]
+pub struct ApiOptions {
+    /// The longest a query may take; a request may ask for less.
+    pub query_timeout: Duration,
+    /// The most queries that run at once.
+    pub query_concurrency: usize,
+    /// Which origins a browser may call from.
+    pub cors_origin: CorsOrigin,
+    /// Whether `/-/reload` and `/-/quit` work.
+    pub lifecycle: bool,
+}
+
+/// What every handler shares.
+#[derive(Clone)]
+struct Api(Arc<Shared>);
+
+struct Shared {
+    backend: Arc<dyn QueryBackend>,
+    host: Arc<dyn Host>,
+    options: ApiOptions,
+    query_places: Semaphore,
+    metrics: Arc<HttpMetrics>,
+}
+
+impl Api {
+    fn backend(&self) -> &dyn QueryBackend {
+        self.0.backend.as_ref()
+    }
+
+    fn host(&self) -> &dyn Host {
+        self.0.host.as_ref()
+    }
+
+    fn options(&self) -> &ApiOptions {
+        &self.0.options
+    }
+
+    fn query_places(&self) -> &Semaphore {
+        &self.0.query_places
+    }
+}
+
+/// The whole site: the API under `/api/v1`, life cycle and health under `/-`, `/metrics`, and a landing page.
+pub fn router(
+    backend: Arc<dyn QueryBackend>,
+    host: Arc<dyn Host>,
+    metrics: Arc<HttpMetrics>,
+    options: ApiOptions,
+) -> Router {
+    let query_places = Semaphore::new(options.query_concurrency.clamp(1, Semaphore::MAX_PERMITS));
+    let api = Api(Arc::new(Shared {
+        backend,
+        host,
+        options,
+        query_places,
+        metrics,
+    }));
+    let v1 = Router::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/explain", get(query::explain).post(query::explain))
+        .route("/series", get(labels::series).post(labels::series))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/metadata", get(status::metadata))
+        .route("/targets", get(status::targets))
+        .route("/scrape_pools", get(status::scrape_pools))
+        .route("/status/config", get(status::config))
+        .route("/status/flags", get(status::flags))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/runtimeinfo", get(status::runtime_info))
+        .layer(middleware::from_fn_with_state(
+            api.clone(),
+            lifecycle::require_ready,
+        ));
+    Router::new()
+        .nest("/api/v1", v1)
+        .route("/", get(landing::page))
+        .route("/metrics", get(lifecycle::metrics))
+        .route("/-/healthy", get(lifecycle::healthy))
+        .route("/-/ready", get(lifecycle::ready))
+        .route(
+            "/-/reload",
+            post(lifecycle::reload)
+                .put(lifecycle::reload)
+                .fallback(lifecycle::only_post_or_put),
+        )
+        .route(
+            "/-/quit",
+            post(lifecycle::quit)
+                .put(lifecycle::quit)
+                .fallback(lifecycle::only_post_or_put),
+        )
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(CompressionLayer::new())
+        .layer(middleware::from_fn_with_state(api.clone(), cors::apply))
+        .layer(middleware::from_fn_with_state(api.clone(), metrics::record))
+        .with_state(api)
+}
+
+/// A plain message as Go's `http.Error` sends it.
+fn plain_error(status: StatusCode, text: &'static str) -> impl IntoResponse {
+    let headers = [
+        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    ];
+    (status, headers, text)
+}
+
+async fn not_found() -> impl IntoResponse {
+    plain_error(StatusCode::NOT_FOUND, "404 page not found\n")
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+/// The wall clock in milliseconds since the epoch.
+fn now_ms() -> i64 {
+    let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH);
+    since_epoch.map_or(0, |elapsed| {
+        i64::try_from(elapsed.as_millis()).unwrap_or(i64::MAX)
+    })
+}

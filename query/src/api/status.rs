@@ -1,0 +1,189 @@
+//! What the process says about itself: targets, metadata, configuration, build, runtime.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use serde::Serialize;
+
+use super::Api;
+use super::backend::{ActiveTarget, DroppedTarget, TargetHealth, WallTime};
+use super::params::{Form, parse_integer};
+use super::respond::{ApiError, json_response, push_success_head, push_success_tail, success};
+use crate::json::text::push_labels;
+use crate::json::{push_json, push_list};
+
+#[derive(Serialize)]
+struct Yaml {
+    yaml: String,
+}
+
+/// `/api/v1/status/config`
+pub(super) async fn config(State(api): State<Api>) -> Result<Response, ApiError> {
+    success(&Yaml {
+        yaml: api.host().config_yaml(),
+    })
+}
+
+/// `/api/v1/status/flags`
+pub(super) async fn flags(State(api): State<Api>) -> Result<Response, ApiError> {
+    success(&api.host().flags())
+}
+
+/// `/api/v1/status/buildinfo`
+pub(super) async fn build_info(State(api): State<Api>) -> Result<Response, ApiError> {
+    success(&api.host().build_info())
+}
+
+/// `/api/v1/status/runtimeinfo`
+pub(super) async fn runtime_info(State(api): State<Api>) -> Result<Response, ApiError> {
+    success(&api.host().runtime_info())
+}
+
+/// `/api/v1/targets`, by `state` (active, dropped, any) and `scrapePool`.
+pub(super) async fn targets(State(api): State<Api>, form: Form) -> Result<Response, ApiError> {
+    let mut targets = api.host().targets();
+    let pool = form.value("scrapePool");
+    let state = form.value("state").to_lowercase();
+    let everything = state.is_empty() || state == "any";
+    let (active, dropped) = (state == "active", state == "dropped");
+    let shown = |name: &str| pool.is_empty() || pool == name;
+    targets
+        .active
+        .retain(|target| (everything || active) && shown(&target.scrape_pool));
+    targets
+        .dropped
+        .retain(|target| (everything || dropped) && shown(&target.scrape_pool));
+    let counts = (everything || dropped).then_some(&targets.dropped_counts);
+
+    let mut body = Vec::new();
+    push_success_head(&mut body);
+    body.extend_from_slice(b"{\"activeTargets\":");
+    push_list(&mut body, &targets.active, push_active_target);
+    body.extend_from_slice(b",\"droppedTargets\":");
+    push_list(&mut body, &targets.dropped, push_dropped_target);
+    body.extend_from_slice(b",\"droppedTargetCounts\":");
+    // Maps of strings to numbers, and `null`, always serialize.
+    let _ = push_json(&mut body, &counts);
+    body.push(b'}');
+    push_success_tail(&mut body, &[], &[]);
+    Ok(json_response(StatusCode::OK, Body::from(body)))
+}
+
+/// Label sets are written by hand: unlike every other text, Prometheus does not escape them for HTML.
+fn push_active_target(out: &mut Vec<u8>, target: &ActiveTarget) {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct AfterLabels<'a> {
+        scrape_pool: &'a str,
+        scrape_url: &'a str,
+        global_url: &'a str,
+        last_error: &'a str,
+        last_scrape: WallTime,
+        last_scrape_duration: f64,
+        health: TargetHealth,
+        scrape_interval: &'a str,
+        scrape_timeout: &'a str,
+    }
+    out.extend_from_slice(b"{\"discoveredLabels\":");
+    push_labels(out, &target.discovered_labels);
+    out.extend_from_slice(b",\"labels\":");
+    push_labels(out, &target.labels);
+    let rest = AfterLabels {
+        scrape_pool: &target.scrape_pool,
+        scrape_url: &target.scrape_url,
+        global_url: &target.global_url,
+        last_error: &target.last_error,
+        last_scrape: target.last_scrape,
+        last_scrape_duration: target.last_scrape_duration,
+        health: target.health,
+        scrape_interval: &target.scrape_interval,
+        scrape_timeout: &target.scrape_timeout,
+    };
+    push_members(out, &rest);
+}
+
+fn push_dropped_target(out: &mut Vec<u8>, target: &DroppedTarget) {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct AfterLabels<'a> {
+        scrape_pool: &'a str,
+    }
+    out.extend_from_slice(b"{\"discoveredLabels\":");
+    push_labels(out, &target.discovered_labels);
+    push_members(
+        out,
+        &AfterLabels {
+            scrape_pool: &target.scrape_pool,
+        },
+    );
+}
+
+/// Continues an open object with the members of a struct, and closes it.
+fn push_members<T: Serialize>(out: &mut Vec<u8>, members: &T) {
+    let start = out.len();
+    // Structs of texts and numbers always serialize.
+    let _ = push_json(out, members);
+    if let Some(brace) = out.get_mut(start) {
+        *brace = b',';
+    }
+}
+
+/// `/api/v1/scrape_pools`
+pub(super) async fn scrape_pools(State(api): State<Api>) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Pools {
+        scrape_pools: BTreeSet<String>,
+    }
+    let targets = api.host().targets();
+    let active = targets.active.into_iter().map(|target| target.scrape_pool);
+    success(&Pools {
+        scrape_pools: active.chain(targets.dropped_counts.into_keys()).collect(),
+    })
+}
+
+/// `/api/v1/metadata`, by `metric`, `limit` and `limit_per_metric`.
+pub(super) async fn metadata(State(api): State<Api>, form: Form) -> Result<Response, ApiError> {
+    #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
+    struct Entry {
+        #[serde(rename = "type")]
+        kind: &'static str,
+        unit: String,
+        help: String,
+    }
+    let number = |name: &str| match form.value(name) {
+        "" => Ok(None),
+        text => match parse_integer(text) {
+            Ok(number) => Ok(usize::try_from(number).ok()),
+            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+        },
+    };
+    let limit = number("limit")?.unwrap_or(usize::MAX);
+    let limit_per_metric = number("limit_per_metric")?
+        .filter(|limit| *limit > 0)
+        .unwrap_or(usize::MAX);
+    let metric = form.value("metric");
+
+    let mut entries = BTreeMap::<String, BTreeSet<Entry>>::new();
+    for metadata in api.host().metadata() {
+        if metric.is_empty() || metadata.family == metric {
+            entries.entry(metadata.family).or_default().insert(Entry {
+                kind: metadata.kind.as_str(),
+                unit: metadata.unit,
+                help: metadata.help,
+            });
+        }
+    }
+    let shown = entries
+        .into_iter()
+        .take(limit)
+        .map(|(family, entries)| {
+            let entries = entries.into_iter().take(limit_per_metric);
+            (family, entries.collect::<Vec<_>>())
+        })
+        .collect::<BTreeMap<_, _>>();
+    success(&shown)
+}
