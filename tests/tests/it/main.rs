@@ -1,0 +1,5 @@
+//! Everything that needs more than one crate of Varve, in one test binary.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod s3_double;
