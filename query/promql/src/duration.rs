@@ -91,6 +91,22 @@ pub enum DurationOp {
     Max,
 }
 
+impl DurationOp {
+    /// The operator or function as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            DurationOp::Add => "+",
+            DurationOp::Sub => "-",
+            DurationOp::Mul => "*",
+            DurationOp::Div => "/",
+            DurationOp::Mod => "%",
+            DurationOp::Pow => "^",
+            DurationOp::Min => "min_of",
+            DurationOp::Max => "max_of",
+        }
+    }
+}
+
 /// A duration expression whose value is unusable.
 #[derive(Clone, Debug, Error, PartialEq, Eq)]
 #[error("{}:{}: {reason}", span.start, span.end)]
@@ -218,5 +234,86 @@ fn go_max(x: f64, y: f64) -> f64 {
         f64::NAN
     } else {
         x.max(y)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+    use crate::{Expr, ParseOptions, parse_with};
+
+    const CONTEXT: DurationContext = DurationContext {
+        step_ms: 15_000,
+        range_ms: 3_600_000,
+    };
+
+    fn resolved(query: &str) -> Result<String, String> {
+        let mut expr =
+            parse_with(query, &ParseOptions::experimental()).map_err(|error| error.to_string())?;
+        expr.resolve_durations(CONTEXT)
+            .map_err(|error| error.to_string())?;
+        Ok(expr.to_string())
+    }
+
+    #[test]
+    fn expressions_are_computed_in_seconds() {
+        for (query, text) in [
+            ("x[5m]", "x[5m]"),
+            ("x[5m * 2]", "x[10m]"),
+            ("x[1m + 30]", "x[1m30s]"),
+            ("x[step()]", "x[15s]"),
+            ("x[range() / 4]", "x[15m]"),
+            ("x[max_of(step() * 4, 30s)]", "x[1m]"),
+            ("x[min_of(step() * 4, 30s)]", "x[30s]"),
+            ("x[2 ^ 3 ^ 2]", "x[8m32s]"),
+            ("x[-2 ^ 2 + 10]", "x[6s]"),
+            ("x[7 % 4]", "x[3s]"),
+            ("x[2 * (3 + 4)]", "x[14s]"),
+            ("x[10 - 4 - 3]", "x[3s]"),
+            ("x[1.0005 * 1]", "x[1s]"),
+            ("x offset -step()", "x offset -15s"),
+            ("x offset (1h - 2h)", "x offset -1h"),
+            ("x[1h:step() * 2] offset (step())", "x[1h:30s] offset 15s"),
+            (
+                "sum(rate(x[step() * 4] offset +(5m)))",
+                "sum(rate(x[1m] offset 5m))",
+            ),
+        ] {
+            assert_eq!(resolved(query), Ok(text.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
+    fn unusable_values_are_errors() {
+        for (query, error) in [
+            ("x[1m - 1m]", "2:9: duration must be greater than 0"),
+            ("x[-step()]", "2:9: duration must be greater than 0"),
+            ("x[1h:5m - 6m]", "5:12: duration must be greater than 0"),
+            ("x[1 / (step() - 15)]", "2:19: division by zero"),
+            ("x[1 % (step() - 15)]", "2:19: modulo by zero"),
+            ("x[(-8) ^ 0.5]", "2:12: duration is NaN or infinite"),
+            ("x offset (10 ^ 10)", "9:18: duration is out of range"),
+            ("x[10 ^ 400]", "2:10: duration is NaN or infinite"),
+        ] {
+            assert_eq!(resolved(query), Err(error.to_owned()), "{query}");
+        }
+    }
+
+    #[test]
+    fn a_nan_operand_is_not_lost() {
+        assert!(go_min(f64::NAN, 1.0).is_nan());
+        assert!(go_max(1.0, f64::NAN).is_nan());
+        assert_eq!((go_min(1.0, 2.0), go_max(1.0, 2.0)), (1.0, 2.0));
+    }
+
+    #[test]
+    fn a_literal_is_fixed_without_context() {
+        let Ok(Expr::MatrixSelector(matrix)) = crate::parse("x[1.001] offset -1.0015") else {
+            unreachable!("this is a range");
+        };
+        assert_eq!(matrix.range.fixed_ms(), Some(1001));
+        assert_eq!(matrix.selector.offset.unwrap().fixed_ms(), Some(-1001));
     }
 }

@@ -24,6 +24,8 @@ mod matcher;
 mod operator;
 mod options;
 mod parser;
+mod pretty;
+mod print;
 pub mod regex;
 mod span;
 mod token;

@@ -87,7 +87,16 @@ fn all_queries_parse_and_print() {
         for eval in evals(&name, &std::fs::read_to_string(&path).unwrap()) {
             queries += 1;
             match parse_with(&eval.query, &options) {
-                Ok(_expr) => {}
+                Ok(expr) => {
+                    let printed = expr.to_string();
+                    let again = parse_with(&printed, &options).unwrap_or_else(|error| {
+                        panic!(
+                            "{}: {} is printed as {printed}: {error}",
+                            eval.place, eval.query
+                        )
+                    });
+                    assert_eq!(again.to_string(), printed, "{}", eval.place);
+                }
                 Err(error) if eval.may_fail => {
                     rejected.push(format!("{}: {}: {error}", eval.place, eval.query))
                 }

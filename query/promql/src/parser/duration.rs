@@ -19,12 +19,12 @@ impl Parser<'_> {
     /// The duration of a range or of a subquery's step: positive, any arithmetic.
     pub(super) fn range_duration(&mut self) -> Parsed<Duration> {
         let term = self.duration_expr(0)?;
-        if let DurationExpr::Literal { seconds, span, .. } = term.expr
-            && seconds <= 0.0
-        {
+        let duration = fixed_if_literal(term.expr);
+        // Prometheus takes a range of less than a millisecond, and selects nothing with it.
+        if let Duration::Fixed { ms: ..=0, span } = duration {
             return Err(self.semantic(span, "duration must be greater than 0"));
         }
-        Ok(fixed_if_literal(term.expr))
+        Ok(duration)
     }
 
     /// The duration of an offset. Arithmetic needs parentheses around all of it, unless it begins with a parenthesis or two signs:
@@ -243,13 +243,22 @@ impl Parser<'_> {
     }
 }
 
-/// A literal alone is fixed; rounded to nanoseconds and cut to milliseconds, as Prometheus does.
+/// A literal alone is fixed, and cut to whole milliseconds.
 fn fixed_if_literal(expr: DurationExpr) -> Duration {
     match expr {
-        DurationExpr::Literal { seconds, span, .. } => Duration::Fixed {
-            ms: (seconds * 1e9).round() as i64 / 1_000_000,
-            span,
-        },
+        DurationExpr::Literal { seconds, span, .. } => {
+            let ms = seconds * 1000.0;
+            // 1.001 s is a hair less than 1001 ms in binary.
+            let whole_ms = if (ms - ms.round()).abs() < 1e-6 {
+                ms.round()
+            } else {
+                ms.trunc()
+            };
+            Duration::Fixed {
+                ms: whole_ms as i64,
+                span,
+            }
+        }
         expr => Duration::Expr(expr),
     }
 }
