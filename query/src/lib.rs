@@ -14,6 +14,7 @@ pub mod api;
 pub mod error;
 pub mod grid;
 pub mod json;
+pub mod kernels;
 pub mod result;
 
 pub use error::{Error, ErrorKind, Result};

@@ -1,0 +1,33 @@
+//! The instant look-back: at each step the newest sample of the window, unless it is a stale marker.
+
+use super::{Samples, StepOutput, WindowGrid};
+use varve_storage::is_stale_nan;
+
+/// What an instant selector gives at a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lookback {
+    /// The sample's value.
+    Value,
+    /// The sample's time in seconds, for `timestamp(selector)`.
+    Timestamp,
+}
+
+/// Evaluates an instant selector at every step. `windows.range_ms` is the look-back.
+pub fn evaluate_instant(
+    lookback: Lookback,
+    samples: Samples<'_>,
+    windows: &WindowGrid,
+    out: &mut StepOutput<'_>,
+) {
+    windows.for_each(samples.timestamps, |step, lo, hi| {
+        let newest = (lo < hi).then(|| (samples.timestamps[hi - 1], samples.values[hi - 1]));
+        let live = newest.filter(|(_, value)| !is_stale_nan(*value));
+        out.set(
+            step,
+            live.map(|(timestamp_ms, value)| match lookback {
+                Lookback::Value => value,
+                Lookback::Timestamp => timestamp_ms as f64 / 1000.0,
+            }),
+        );
+    });
+}
