@@ -10,12 +10,17 @@
 //! Flow: [`Engine`] parses the text, resolves all selectors against one snapshot of the archive, plans, lets
 //! DataFusion optimize and run the plan slice by slice of the grid, and turns the rows into a [`QueryResult`].
 
+pub mod aggregates;
+pub mod annotations;
 pub mod api;
 pub mod error;
+pub mod functions;
 pub mod grid;
 pub mod json;
 pub mod kernels;
 pub mod result;
+pub mod selector;
+pub mod vector;
 
 pub use error::{Error, ErrorKind, Result};
 pub use grid::StepGrid;

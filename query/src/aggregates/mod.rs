@@ -1,0 +1,18 @@
+//! Aggregations over the series of a group, as DataFusion UDAFs and window functions over vectors of steps.
+//!
+//! - [`StepAggregate`] keeps a few numbers per group and step ([`CellOp`]): `sum`, `avg`, `min`, … and the checks that no two
+//!   series of a group have a sample at one step.
+//! - [`RowsAggregate`] keeps the vectors of a group ([`RowsOp`]): `quantile`, `count_values`, `histogram_quantile`.
+//! - [`MaskWindow`] looks at the vectors of a group and gives each one back, masked ([`MaskOp`]): `topk`, `or`, checks.
+//!
+//! The state of all groups is flat (group x step), so that a batch costs no allocation; `size` counts all of it.
+
+mod cells;
+mod histogram;
+mod rows;
+mod single;
+mod window;
+
+pub use cells::{CellOp, Disjoint, StepAggregate};
+pub use rows::{Notes, RowsAggregate, RowsOp};
+pub use window::{MaskOp, MaskWindow};

@@ -1,0 +1,462 @@
+//! Aggregations that need all samples of a group at a step.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Float64Builder, ListArray, ListBuilder, StringArray,
+    StringBuilder, StructArray,
+};
+use arrow::buffer::{OffsetBuffer, ScalarBuffer};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature,
+    Volatility,
+};
+use varve_promql::Span;
+use varve_promql::format::format_float;
+
+use super::histogram::{self, Bucket};
+use super::single::SingleGroup;
+use crate::Error;
+use crate::annotations::Annotations;
+use crate::grid::StepGrid;
+use crate::kernels::quantile;
+use crate::vector::{Vectors, VectorsBuilder, vector_type};
+
+/// The most distinct values of `count_values` in one group: each becomes a series.
+const DISTINCT_VALUES_MAX: usize = 10_000;
+
+/// What a [`RowsAggregate`] computes from the vectors of a group.
+///
+/// Arguments: the vectors; then one column of vectors per scalar parameter; then, for histograms, the label `le`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum RowsOp {
+    /// The φ-quantile. Parameter: φ.
+    Quantile,
+    /// How many series have each value: a list of (label value, counts).
+    CountValues,
+    /// The φ-quantile of classic histograms. Parameter: φ.
+    HistogramQuantile(Notes),
+    /// The share of observations between two bounds. Parameters: lower, upper.
+    HistogramFraction(Notes),
+}
+
+/// Where histogram functions report what is odd about their input.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Notes {
+    /// The query's annotations.
+    pub annotations: Annotations,
+    /// The argument that the notes are about.
+    pub span: Span,
+    /// The times of the steps.
+    pub grid: StepGrid,
+}
+
+impl RowsOp {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Quantile => "quantile",
+            Self::CountValues => "count_values",
+            Self::HistogramQuantile(_) => "histogram_quantile",
+            Self::HistogramFraction(_) => "histogram_fraction",
+        }
+    }
+
+    fn parameters(&self) -> usize {
+        match self {
+            Self::CountValues => 0,
+            Self::Quantile | Self::HistogramQuantile(_) => 1,
+            Self::HistogramFraction(_) => 2,
+        }
+    }
+
+    fn notes(&self) -> Option<&Notes> {
+        match self {
+            Self::HistogramQuantile(notes) | Self::HistogramFraction(notes) => Some(notes),
+            _ => None,
+        }
+    }
+}
+
+/// The fields of an item of `count_values`.
+fn counted_fields(steps: usize) -> Fields {
+    Fields::from(vec![
+        Field::new("label", DataType::Utf8, true),
+        Field::new("value", vector_type(steps), true),
+    ])
+}
+
+/// The UDAF of a [`RowsOp`] over vectors of `steps` steps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RowsAggregate {
+    op: RowsOp,
+    steps: usize,
+    signature: Signature,
+}
+
+impl RowsAggregate {
+    /// The aggregation of columns as [`RowsOp`] describes them.
+    pub fn call(op: RowsOp, steps: usize, args: Vec<Expr>) -> Expr {
+        let aggregate = Self {
+            op,
+            steps,
+            signature: Signature::any(args.len(), Volatility::Immutable),
+        };
+        AggregateUDF::new_from_impl(aggregate).call(args)
+    }
+
+    fn groups(&self) -> Groups {
+        Groups {
+            aggregate: self.clone(),
+            groups: Vec::new(),
+        }
+    }
+}
+
+fn list_type(item: DataType) -> DataType {
+    DataType::List(Arc::new(Field::new("item", item, true)))
+}
+
+impl AggregateUDFImpl for RowsAggregate {
+    fn name(&self) -> &str {
+        self.op.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(match self.op {
+            RowsOp::CountValues => list_type(DataType::Struct(counted_fields(self.steps))),
+            _ => vector_type(self.steps),
+        })
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        let field = |name: &str, item: DataType| -> FieldRef {
+            Arc::new(Field::new(
+                format!("{}[{name}]", args.name),
+                list_type(item),
+                true,
+            ))
+        };
+        Ok(vec![
+            field("rows", DataType::Float64),
+            field("parameters", DataType::Float64),
+            field("buckets", DataType::Utf8),
+        ])
+    }
+
+    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        let mut groups = self.groups();
+        groups.resize(1);
+        Ok(Box::new(SingleGroup(groups)))
+    }
+
+    fn groups_accumulator_supported(&self, _args: AccumulatorArgs<'_>) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(
+        &self,
+        _args: AccumulatorArgs<'_>,
+    ) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(self.groups()))
+    }
+}
+
+/// The vectors of one group, one after the other.
+#[derive(Clone, Debug, Default)]
+struct Group {
+    samples: Vec<Option<f64>>,
+    /// The parameters' vectors, one after the other; from the first row, because they are the same in all.
+    parameters: Vec<Option<f64>>,
+    /// The label `le` of each row.
+    buckets: Vec<String>,
+}
+
+impl Group {
+    fn heap_bytes(&self) -> usize {
+        let texts: usize = self.buckets.iter().map(|text| text.capacity() + 24).sum();
+        (self.samples.capacity() + self.parameters.capacity()) * size_of::<Option<f64>>() + texts
+    }
+
+    fn at(&self, steps: usize, step: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
+        let column = self.samples.iter().skip(step).step_by(steps.max(1));
+        column
+            .enumerate()
+            .filter_map(|(row, sample)| Some((row, (*sample)?)))
+    }
+
+    fn parameter(&self, index: usize, steps: usize, step: usize) -> f64 {
+        let item = self.parameters.get(index * steps + step);
+        item.copied().flatten().unwrap_or(f64::NAN)
+    }
+}
+
+struct Groups {
+    aggregate: RowsAggregate,
+    groups: Vec<Group>,
+}
+
+impl fmt::Debug for Groups {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Groups({:?}, {})", self.aggregate.op, self.groups.len())
+    }
+}
+
+impl Groups {
+    fn resize(&mut self, groups: usize) {
+        let length = groups.max(self.groups.len());
+        self.groups.resize_with(length, Group::default);
+    }
+
+    fn take(&mut self, emit_to: EmitTo) -> Vec<Group> {
+        match emit_to {
+            EmitTo::All => std::mem::take(&mut self.groups),
+            EmitTo::First(groups) => {
+                let rest = self.groups.split_off(groups);
+                std::mem::replace(&mut self.groups, rest)
+            }
+        }
+    }
+
+    fn add(
+        &mut self,
+        values: &[ArrayRef],
+        rows: impl Iterator<Item = (usize, usize)>,
+    ) -> Result<()> {
+        let missing = || DataFusionError::Internal("an argument is missing".to_owned());
+        let vectors = Vectors::try_new(values.first().ok_or_else(missing)?)?;
+        let count = self.aggregate.op.parameters();
+        let parameters = values
+            .iter()
+            .skip(1)
+            .take(count)
+            .map(|array| Vectors::try_new(array))
+            .collect::<Result<Vec<_>>>()?;
+        let buckets: Option<StringArray> = match self.aggregate.op.notes() {
+            None => None,
+            Some(_) => {
+                let array = values.get(1 + count).ok_or_else(missing)?;
+                let array = arrow::compute::cast(array, &DataType::Utf8)?;
+                array.as_string_opt::<i32>().cloned()
+            }
+        };
+        for (row, index) in rows {
+            let Some(group) = self.groups.get_mut(index) else {
+                continue;
+            };
+            group.samples.extend(vectors.row(row));
+            if group.parameters.is_empty() {
+                for parameter in &parameters {
+                    group.parameters.extend(parameter.row(row));
+                }
+            }
+            if let Some(buckets) = &buckets {
+                let bucket = if buckets.is_valid(row) {
+                    buckets.value(row)
+                } else {
+                    ""
+                };
+                group.buckets.push(bucket.to_owned());
+            }
+        }
+        Ok(())
+    }
+
+    fn states(groups: &[Group]) -> Vec<ArrayRef> {
+        let mut rows = ListBuilder::new(Float64Builder::new());
+        let mut parameters = ListBuilder::new(Float64Builder::new());
+        let mut buckets = ListBuilder::new(StringBuilder::new());
+        for group in groups {
+            for sample in &group.samples {
+                rows.values().append_option(*sample);
+            }
+            rows.append(true);
+            for item in &group.parameters {
+                parameters.values().append_option(*item);
+            }
+            parameters.append(true);
+            for bucket in &group.buckets {
+                buckets.values().append_value(bucket);
+            }
+            buckets.append(true);
+        }
+        vec![
+            Arc::new(rows.finish()),
+            Arc::new(parameters.finish()),
+            Arc::new(buckets.finish()),
+        ]
+    }
+
+    fn vectors(&self, groups: Vec<Group>) -> Result<ArrayRef> {
+        let steps = self.aggregate.steps;
+        let mut out = VectorsBuilder::new(steps, groups.len());
+        let mut values = Vec::new();
+        for group in &groups {
+            let bounds = match self.aggregate.op.notes() {
+                Some(notes) => histogram::bounds(&group.buckets, notes),
+                None => Vec::new(),
+            };
+            for step in 0..steps {
+                let parameter = |index| group.parameter(index, steps, step);
+                out.push(match &self.aggregate.op {
+                    RowsOp::HistogramQuantile(notes) => {
+                        let buckets = buckets_at(group, &bounds, steps, step);
+                        histogram::quantile_at(parameter(0), buckets, step, notes)
+                    }
+                    RowsOp::HistogramFraction(_) => {
+                        let buckets = buckets_at(group, &bounds, steps, step);
+                        histogram::fraction(parameter(0), parameter(1), buckets)
+                    }
+                    RowsOp::Quantile | RowsOp::CountValues => {
+                        values.clear();
+                        values.extend(group.at(steps, step).map(|(_, value)| value));
+                        (!values.is_empty()).then(|| quantile(parameter(0), &mut values))
+                    }
+                });
+            }
+        }
+        out.finish()
+    }
+
+    fn counted(&self, groups: Vec<Group>) -> Result<ArrayRef> {
+        let steps = self.aggregate.steps;
+        let mut labels = StringBuilder::new();
+        let mut counts = VectorsBuilder::new(steps, groups.len());
+        let (mut offsets, mut items) = (vec![0_i32], 0_i32);
+        for group in &groups {
+            let mut distinct = std::collections::BTreeMap::<String, Vec<Option<f64>>>::new();
+            for step in 0..steps {
+                for (_, value) in group.at(steps, step) {
+                    let count = distinct
+                        .entry(format_float(value))
+                        .or_insert_with(|| vec![None; steps]);
+                    if let Some(count) = count.get_mut(step) {
+                        *count = Some(count.unwrap_or(0.0) + 1.0);
+                    }
+                }
+                if distinct.len() > DISTINCT_VALUES_MAX {
+                    return Err(Error::Execution(format!(
+                        "count_values found more than {DISTINCT_VALUES_MAX} distinct values in one group"
+                    ))
+                    .into());
+                }
+            }
+            for (label, count) in distinct {
+                labels.append_value(label);
+                counts.extend(count);
+                items += 1;
+            }
+            offsets.push(items);
+        }
+        let fields = counted_fields(steps);
+        let columns: Vec<ArrayRef> = vec![Arc::new(labels.finish()), counts.finish()?];
+        let structs = StructArray::try_new(fields.clone(), columns, None)?;
+        Ok(Arc::new(ListArray::try_new(
+            Arc::new(Field::new("item", DataType::Struct(fields), true)),
+            OffsetBuffer::new(ScalarBuffer::from(offsets)),
+            Arc::new(structs),
+            None,
+        )?))
+    }
+}
+
+/// The buckets that have a sample at a step; those without a readable bound are left out.
+fn buckets_at(group: &Group, bounds: &[Option<f64>], steps: usize, step: usize) -> Vec<Bucket> {
+    group
+        .at(steps, step)
+        .filter_map(|(row, count)| {
+            let upper = (*bounds.get(row)?)?;
+            Some(Bucket { upper, count })
+        })
+        .collect()
+}
+
+impl GroupsAccumulator for Groups {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.resize(total_num_groups);
+        let chosen = |row: usize| opt_filter.is_none_or(|f| f.is_valid(row) && f.value(row));
+        let rows = group_indices.iter().copied().enumerate();
+        self.add(values, rows.filter(|(row, _)| chosen(*row)))
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let groups = self.take(emit_to);
+        match self.aggregate.op {
+            RowsOp::CountValues => self.counted(groups),
+            _ => self.vectors(groups),
+        }
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let groups = self.take(emit_to);
+        Ok(Self::states(&groups))
+    }
+
+    fn merge_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.resize(total_num_groups);
+        let lists: Vec<&ListArray> = values
+            .iter()
+            .filter_map(|a| a.as_list_opt::<i32>())
+            .collect();
+        let [rows, parameters, buckets] = lists[..] else {
+            return Err(DataFusionError::Internal("not a state".to_owned()));
+        };
+        let floats = |list: &ListArray, row: usize| -> Vec<Option<f64>> {
+            let items = list.value(row);
+            let items = items.as_primitive_opt::<Float64Type>();
+            items
+                .map(|items| items.iter().collect())
+                .unwrap_or_default()
+        };
+        for (row, index) in group_indices.iter().enumerate() {
+            let Some(group) = self.groups.get_mut(*index) else {
+                continue;
+            };
+            group.samples.extend(floats(rows, row));
+            if group.parameters.is_empty() {
+                group.parameters = floats(parameters, row);
+            }
+            let texts = buckets.value(row);
+            if let Some(texts) = texts.as_string_opt::<i32>() {
+                let texts = texts.iter().map(|text| text.unwrap_or("").to_owned());
+                group.buckets.extend(texts);
+            }
+        }
+        Ok(())
+    }
+
+    fn convert_to_state(
+        &self,
+        values: &[ArrayRef],
+        opt_filter: Option<&BooleanArray>,
+    ) -> Result<Vec<ArrayRef>> {
+        let rows = values.first().map_or(0, |array| array.len());
+        let mut each = self.aggregate.groups();
+        let indices: Vec<usize> = (0..rows).collect();
+        each.update_batch(values, &indices, opt_filter, rows)?;
+        each.state(EmitTo::All)
+    }
+
+    fn size(&self) -> usize {
+        let groups: usize = self.groups.iter().map(Group::heap_bytes).sum();
+        size_of::<Self>() + self.groups.capacity() * size_of::<Group>() + groups
+    }
+}

@@ -1,0 +1,251 @@
+//! Functions that look at all series of a group and give each one back, masked: window functions whose partition is the
+//! group.
+//!
+//! The plan orders the rows of a partition by their labels, so that ties are decided the same way whatever the order
+//! in which series arrive.
+
+use std::cmp::Ordering;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::{DataType, Field, FieldRef, Int64Type};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::expr::WindowFunction;
+use datafusion::logical_expr::function::{PartitionEvaluatorArgs, WindowUDFFieldArgs};
+use datafusion::logical_expr::{
+    Expr, PartitionEvaluator, Signature, SortExpr, Volatility, WindowFunctionDefinition, WindowUDF,
+    WindowUDFImpl,
+};
+
+use crate::Error;
+use crate::vector::{Vectors, VectorsBuilder, vector_type};
+
+/// What a [`MaskWindow`] keeps of the vectors of a group. The first argument is the vectors.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum MaskOp {
+    /// The k greatest samples of each step. Second argument: k as vectors.
+    Top,
+    /// The k smallest samples of each step. Second argument: k as vectors.
+    Bottom,
+    /// The first k samples of each step. Second argument: k as vectors.
+    First,
+    /// All samples of rows whose second argument is 0; of the others those at steps where no row with 0 has any: `or`.
+    Or,
+    /// All samples; fails where two rows have one. Second argument: the match group as text; third: the series as text.
+    One {
+        /// The side of the operation, for the message: "left" or "right".
+        side: &'static str,
+    },
+}
+
+impl MaskOp {
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Top => "topk",
+            Self::Bottom => "bottomk",
+            Self::First => "limitk",
+            Self::Or => "or",
+            Self::One { side: "left" } => "one_side_left",
+            Self::One { .. } => "one_side",
+        }
+    }
+}
+
+/// The window function of a [`MaskOp`] over vectors of `steps` steps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct MaskWindow {
+    op: MaskOp,
+    steps: usize,
+    signature: Signature,
+}
+
+impl MaskWindow {
+    /// The function over the groups that `partition_by` makes, in the order of `order_by`.
+    pub fn call(
+        op: MaskOp,
+        steps: usize,
+        args: Vec<Expr>,
+        partition_by: Vec<Expr>,
+        order_by: Vec<SortExpr>,
+    ) -> Expr {
+        let window = Self {
+            op,
+            steps,
+            signature: Signature::any(args.len(), Volatility::Immutable),
+        };
+        let function =
+            WindowFunctionDefinition::WindowUDF(Arc::new(WindowUDF::new_from_impl(window)));
+        let mut call = WindowFunction::new(function, args);
+        call.params.partition_by = partition_by;
+        call.params.order_by = order_by;
+        Expr::WindowFunction(Box::new(call))
+    }
+}
+
+impl WindowUDFImpl for MaskWindow {
+    fn name(&self) -> &str {
+        self.op.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
+        Ok(Arc::new(Field::new(
+            args.name(),
+            vector_type(self.steps),
+            true,
+        )))
+    }
+
+    fn partition_evaluator(
+        &self,
+        _args: PartitionEvaluatorArgs<'_>,
+    ) -> Result<Box<dyn PartitionEvaluator>> {
+        Ok(Box::new(Evaluator {
+            op: self.op.clone(),
+            steps: self.steps,
+        }))
+    }
+}
+
+#[derive(Debug)]
+struct Evaluator {
+    op: MaskOp,
+    steps: usize,
+}
+
+impl PartitionEvaluator for Evaluator {
+    fn evaluate_all(&mut self, values: &[ArrayRef], num_rows: usize) -> Result<ArrayRef> {
+        let vectors = Vectors::try_new(argument(values, 0)?)?;
+        match &self.op {
+            MaskOp::Top | MaskOp::Bottom | MaskOp::First => {
+                let counts = Vectors::try_new(argument(values, 1)?)?;
+                self.ranked(&vectors, &counts, num_rows)
+            }
+            MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
+            MaskOp::One { side } => {
+                for step in 0..self.steps {
+                    let mut present = (0..num_rows).filter(|row| vectors.get(*row, step).is_some());
+                    if let (Some(first), Some(second)) = (present.next(), present.next()) {
+                        let group = text(argument(values, 1)?, first)?;
+                        let first = text(argument(values, 2)?, first)?;
+                        let second = text(argument(values, 2)?, second)?;
+                        return Err(duplicates(side, &group, first, second).into());
+                    }
+                }
+                Ok(Arc::clone(argument(values, 0)?))
+            }
+        }
+    }
+}
+
+fn argument(values: &[ArrayRef], index: usize) -> Result<&ArrayRef> {
+    values
+        .get(index)
+        .ok_or_else(|| DataFusionError::Internal(format!("argument {index} is missing")))
+}
+
+fn text(column: &ArrayRef, row: usize) -> Result<String> {
+    let column = arrow::compute::cast(&column.slice(row, 1), &DataType::Utf8)?;
+    let texts: Option<&StringArray> = column.as_string_opt::<i32>();
+    let text = texts.and_then(|texts| texts.iter().next().flatten());
+    Ok(text.unwrap_or("{}").to_owned())
+}
+
+fn duplicates(side: &str, group: &str, first: String, second: String) -> Error {
+    let (first, second) = if first > second {
+        (second, first)
+    } else {
+        (first, second)
+    };
+    Error::Execution(format!(
+        "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
+    ))
+}
+
+/// Greater first, NaN last.
+fn descending(a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (true, true) => Ordering::Equal,
+        (true, false) => Ordering::Greater,
+        (false, true) => Ordering::Less,
+        (false, false) => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
+    }
+}
+
+/// Smaller first, NaN last.
+fn ascending(a: f64, b: f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
+        (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
+        _ => descending(a, b),
+    }
+}
+
+/// How many samples a parameter asks for.
+fn wanted(parameter: f64) -> Result<usize> {
+    if parameter.is_nan() {
+        return Err(Error::Execution("Parameter value is NaN".to_owned()).into());
+    }
+    let word = if parameter >= 9_223_372_036_854_775_807.0 {
+        "overflows"
+    } else if parameter <= -9_223_372_036_854_775_808.0 {
+        "underflows"
+    } else {
+        return Ok(parameter.max(0.0) as usize);
+    };
+    let value = varve_promql::format::format_float(parameter);
+    Err(Error::Execution(format!("Scalar value {value} {word} int64")).into())
+}
+
+impl Evaluator {
+    fn ranked(&self, vectors: &Vectors, counts: &Vectors, rows: usize) -> Result<ArrayRef> {
+        let mut items: Vec<Option<f64>> = vec![None; rows * self.steps];
+        let mut order: Vec<(usize, f64)> = Vec::with_capacity(rows);
+        for step in 0..self.steps {
+            let k = wanted(counts.get(0, step).unwrap_or(f64::NAN))?;
+            order.clear();
+            order.extend((0..rows).filter_map(|row| Some((row, vectors.get(row, step)?))));
+            if k == 0 {
+                continue;
+            }
+            if k < order.len() {
+                match self.op {
+                    MaskOp::Top => order.sort_by(|a, b| descending(a.1, b.1)),
+                    MaskOp::Bottom => order.sort_by(|a, b| ascending(a.1, b.1)),
+                    _ => {}
+                }
+            }
+            for (row, value) in order.iter().take(k) {
+                if let Some(item) = items.get_mut(row * self.steps + step) {
+                    *item = Some(*value);
+                }
+            }
+        }
+        let mut out = VectorsBuilder::new(self.steps, rows);
+        out.extend(items);
+        out.finish()
+    }
+
+    fn or(&self, vectors: &Vectors, sides: &ArrayRef, rows: usize) -> Result<ArrayRef> {
+        let Some(sides) = sides.as_primitive_opt::<Int64Type>() else {
+            return Err(DataFusionError::Internal(
+                "sides are not numbers".to_owned(),
+            ));
+        };
+        let mut taken = vec![false; self.steps];
+        for row in (0..rows).filter(|row| sides.value(*row) == 0) {
+            for (taken, sample) in taken.iter_mut().zip(vectors.row(row)) {
+                *taken |= sample.is_some();
+            }
+        }
+        let mut out = VectorsBuilder::new(self.steps, rows);
+        for row in 0..rows {
+            let left = sides.value(row) == 0;
+            let samples = vectors.row(row).zip(&taken);
+            out.extend(samples.map(|(sample, taken)| sample.filter(|_| left || !taken)));
+        }
+        out.finish()
+    }
+}

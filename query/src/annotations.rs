@@ -1,0 +1,184 @@
+//! Annotations of a query: warnings and infos that travel beside the plan.
+//!
+//! One [`Annotations`] belongs to one query. The planner hands it to every function that may have something to say; entries
+//! are de-duplicated by their text, which ends with `(line:column)` of the expression they are about. Texts are Prometheus's.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{Hash, Hasher};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use varve_promql::Span;
+use varve_promql::format::format_float_g;
+
+/// The most warnings, and the most infos, that a query reports; the rest is counted.
+const ENTRIES_MAX: usize = 10;
+
+#[derive(Debug, Default)]
+struct Entries {
+    warnings: BTreeSet<String>,
+    infos: BTreeSet<String>,
+    monotonicity: BTreeMap<(usize, usize), Monotonicity>,
+}
+
+/// Buckets of classic histograms whose counts had to be lifted; reported once for all steps and groups of a call.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Monotonicity {
+    /// First and last step in milliseconds.
+    pub times_ms: (i64, i64),
+    /// Lowest and highest bound of a bucket that was lifted.
+    pub buckets: (f64, f64),
+    /// By how much, at most.
+    pub difference: f64,
+    /// How many histograms.
+    pub samples: usize,
+}
+
+impl Monotonicity {
+    fn add(&mut self, other: Self) {
+        self.times_ms.0 = self.times_ms.0.min(other.times_ms.0);
+        self.times_ms.1 = self.times_ms.1.max(other.times_ms.1);
+        self.buckets.0 = self.buckets.0.min(other.buckets.0);
+        self.buckets.1 = self.buckets.1.max(other.buckets.1);
+        self.difference = self.difference.max(other.difference);
+        self.samples += other.samples;
+    }
+
+    fn text(&self) -> String {
+        let second = |ms: i64| {
+            let time = chrono::DateTime::from_timestamp(ms.div_euclid(1000), 0).unwrap_or_default();
+            time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+        };
+        // Two significant digits, as Go's %.2g.
+        let difference: f64 = format!("{:.1e}", self.difference)
+            .parse()
+            .unwrap_or(self.difference);
+        format!(
+            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            format_float_g(self.buckets.0),
+            format_float_g(self.buckets.1),
+            format_float_g(difference),
+            self.samples,
+            second(self.times_ms.0),
+            second(self.times_ms.1),
+        )
+    }
+}
+
+/// The collector of one query; clones share it. Equality and hash are by identity, so that two equal functions of two
+/// queries are never taken for one.
+#[derive(Clone, Debug)]
+pub struct Annotations {
+    query: Arc<str>,
+    entries: Arc<Mutex<Entries>>,
+}
+
+impl Annotations {
+    /// A collector for a query; positions refer to its text.
+    pub fn new(query: &str) -> Self {
+        Self {
+            query: Arc::from(query),
+            entries: Arc::default(),
+        }
+    }
+
+    fn with_position(&self, text: &str, span: Span) -> String {
+        let (line, column) = span.line_and_column(&self.query);
+        format!("{text} ({line}:{column})")
+    }
+
+    /// Adds `PromQL warning: <text> (line:column)`.
+    pub fn warn(&self, text: &str, span: Span) {
+        let text = self.with_position(&format!("PromQL warning: {text}"), span);
+        self.lock(|entries| entries.warnings.insert(text));
+    }
+
+    /// Adds `PromQL info: <text> (line:column)`.
+    pub fn info(&self, text: &str, span: Span) {
+        let text = self.with_position(&format!("PromQL info: {text}"), span);
+        self.lock(|entries| entries.infos.insert(text));
+    }
+
+    /// Adds an info about buckets that were not monotonic, to what is known of that expression already.
+    pub fn repaired(&self, span: Span, found: Monotonicity) {
+        self.lock(|entries| {
+            let key = (span.start, span.end);
+            match entries.monotonicity.get_mut(&key) {
+                Some(known) => known.add(found),
+                None => {
+                    entries.monotonicity.insert(key, found);
+                }
+            }
+            true
+        });
+    }
+
+    /// Adds a warning that is not about a part of the query, such as an object that could not be read.
+    pub fn warn_plain(&self, text: String) {
+        self.lock(|entries| entries.warnings.insert(text));
+    }
+
+    /// The warnings and the infos, sorted, cut off with a line that says how many are missing.
+    pub fn lists(&self) -> (Vec<String>, Vec<String>) {
+        let mut lists = (Vec::new(), Vec::new());
+        self.lock(|entries| {
+            for ((start, end), found) in &entries.monotonicity {
+                let text = format!("PromQL info: {}", found.text());
+                let text = self.with_position(&text, Span::new(*start, *end));
+                entries.infos.insert(text);
+            }
+            lists = (
+                capped(&entries.warnings, "warning"),
+                capped(&entries.infos, "info"),
+            );
+            true
+        });
+        lists
+    }
+
+    fn lock(&self, f: impl FnOnce(&mut Entries) -> bool) {
+        f(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+}
+
+fn capped(entries: &BTreeSet<String>, kind: &str) -> Vec<String> {
+    let mut list: Vec<String> = entries.iter().take(ENTRIES_MAX).cloned().collect();
+    if entries.len() > ENTRIES_MAX {
+        let more = entries.len() - ENTRIES_MAX;
+        list.push(format!("{more} more {kind} annotations omitted"));
+    }
+    list
+}
+
+impl PartialEq for Annotations {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.entries, &other.entries)
+    }
+}
+
+impl Eq for Annotations {}
+
+impl Hash for Annotations {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.entries).hash(state);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn entries_are_counted_once_and_say_where() {
+        let annotations = Annotations::new("a +\n b");
+        for _ in 0..2 {
+            annotations.info("odd", Span::new(5, 6));
+        }
+        for i in 0..12 {
+            annotations.warn_plain(format!("object {i:02}"));
+        }
+        let (warnings, infos) = annotations.lists();
+        assert_eq!(infos, ["PromQL info: odd (2:2)"]);
+        assert_eq!(warnings.len(), 11);
+        assert_eq!(warnings[10], "2 more warning annotations omitted");
+    }
+}

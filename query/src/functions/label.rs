@@ -1,0 +1,150 @@
+//! Functions over label columns: nullable strings in which a label without a value is null.
+
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::DataType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
+};
+use regex::Regex;
+use varve_storage::Labels;
+
+/// A compiled regular expression that equals another of the same text.
+#[derive(Clone, Debug)]
+pub struct Pattern(Arc<Regex>);
+
+impl Pattern {
+    /// Wraps a compiled expression.
+    pub fn new(regex: Regex) -> Self {
+        Self(Arc::new(regex))
+    }
+}
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
+impl Hash for Pattern {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.0.as_str().hash(state);
+    }
+}
+
+/// What a [`LabelFunction`] does.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum LabelOp {
+    /// Arguments: the destination label and the source label. Where the source matches, the expanded template, else the
+    /// destination as it was.
+    Replace {
+        /// Matched against the whole source.
+        pattern: Pattern,
+        /// The template; `$1`, `${name}` are groups.
+        template: String,
+    },
+    /// All arguments with a separator between them.
+    Join {
+        /// The separator.
+        separator: String,
+    },
+    /// The arguments as the label set that they are the labels of, in Prometheus's notation: for error messages.
+    Text {
+        /// The names of the arguments, ascending.
+        names: Vec<String>,
+    },
+}
+
+/// A function of label columns that gives a label column.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct LabelFunction {
+    op: LabelOp,
+    name: String,
+    signature: Signature,
+}
+
+impl LabelFunction {
+    /// A call of the function.
+    pub fn call(op: LabelOp, args: Vec<Expr>) -> Expr {
+        let name = match &op {
+            LabelOp::Replace { pattern, template } => {
+                format!("label_replace[{} {template:?}]", pattern.0.as_str())
+            }
+            LabelOp::Join { separator } => format!("label_join[{separator:?}]"),
+            LabelOp::Text { .. } => "label_text".to_owned(),
+        };
+        let function = Self {
+            op,
+            name,
+            signature: Signature::variadic_any(Volatility::Immutable),
+        };
+        ScalarUDF::new_from_impl(function).call(args)
+    }
+}
+
+impl ScalarUDFImpl for LabelFunction {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let rows = args.number_rows;
+        let columns = args
+            .args
+            .iter()
+            .map(|arg| strings(arg, rows))
+            .collect::<Result<Vec<_>>>()?;
+        let get = |column: usize, row: usize| -> &str {
+            columns
+                .get(column)
+                .filter(|values| values.is_valid(row))
+                .map_or("", |values| values.value(row))
+        };
+        let texts = (0..rows).map(|row| match &self.op {
+            LabelOp::Replace { pattern, template } => match pattern.0.captures(get(1, row)) {
+                None => get(0, row).to_owned(),
+                Some(captures) => {
+                    let mut text = String::new();
+                    captures.expand(template, &mut text);
+                    text
+                }
+            },
+            LabelOp::Join { separator } => {
+                let values: Vec<&str> = (0..columns.len()).map(|column| get(column, row)).collect();
+                values.join(separator)
+            }
+            LabelOp::Text { names } => {
+                let pairs = names
+                    .iter()
+                    .enumerate()
+                    .map(|(i, name)| (name, get(i, row)));
+                Labels::from_pairs(pairs).to_string()
+            }
+        });
+        let labels: StringArray = texts
+            .map(|text| (!text.is_empty()).then_some(text))
+            .collect();
+        Ok(ColumnarValue::Array(Arc::new(labels)))
+    }
+}
+
+fn strings(arg: &ColumnarValue, rows: usize) -> Result<StringArray> {
+    let array: ArrayRef = arg.to_array(rows)?;
+    let array = arrow::compute::cast(&array, &DataType::Utf8)?;
+    array.as_string_opt::<i32>().cloned().ok_or_else(|| {
+        DataFusionError::Internal(format!("{} is not a label column", array.data_type()))
+    })
+}

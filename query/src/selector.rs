@@ -1,0 +1,135 @@
+//! The border between the algebra of PromQL and the archive: what a plan asks of whoever holds the samples.
+//!
+//! 1. Before a plan is made, every selector of the query is resolved ([`SelectorSource::resolve`]): which series match,
+//!    over the whole time that the query looks at. Label names are known from then on.
+//! 2. While the plan is made, each selector becomes a relation for one grid ([`SelectorSource::plan`]): label columns and one
+//!    vector of steps per series, already evaluated (instant look-back, or a range function over the windows).
+
+use std::collections::HashSet;
+use std::fmt;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use datafusion::logical_expr::LogicalPlan;
+use varve_promql::Matcher;
+use varve_storage::{Labels, METRIC_NAME, SeriesRef};
+
+use crate::Result;
+use crate::kernels::{Lookback, RangeFunction, StepArg, WindowGrid};
+
+/// A selector to be resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SelectorSpec {
+    /// All conditions, the metric name among them.
+    pub matchers: Vec<Matcher>,
+    /// The first millisecond from which samples may be needed.
+    pub min_ms: i64,
+    /// The last millisecond from which samples may be needed.
+    pub max_ms: i64,
+}
+
+/// The series that a selector stands for in one query.
+#[derive(Clone, Debug)]
+pub struct ResolvedSelector {
+    /// What was asked.
+    pub spec: SelectorSpec,
+    /// Every matching series that may have samples in the range of time, each once, in any order.
+    pub series: Arc<[SeriesRef]>,
+}
+
+impl ResolvedSelector {
+    /// The names of all labels that some series has, ascending.
+    pub fn label_names(&self) -> Vec<String> {
+        let mut names: HashSet<&str> = HashSet::new();
+        for series in self.series.iter() {
+            names.extend(series.labels.iter().map(|(name, _)| name));
+        }
+        let mut names: Vec<String> = names.into_iter().map(str::to_owned).collect();
+        names.sort_unstable();
+        names
+    }
+
+    /// The distinct metric names, ascending.
+    pub fn metric_names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for series in self.series.iter() {
+            let name = series.labels.metric_name();
+            if names.last() != Some(&name) {
+                names.push(name);
+            }
+        }
+        names.sort_unstable();
+        names.dedup();
+        names
+    }
+
+    /// Whether no two series become one when only the given labels are kept.
+    pub fn unique_under(&self, keep: impl Fn(&str) -> bool) -> bool {
+        let mut seen: HashSet<Labels> = HashSet::with_capacity(self.series.len());
+        self.series.iter().all(|series| {
+            let kept = series.labels.iter().filter(|(name, _)| keep(name));
+            seen.insert(Labels::from_canonical(kept).unwrap_or_else(Labels::empty))
+        })
+    }
+
+    /// Whether no two series become one without their metric name.
+    pub fn unique_without_name(&self) -> bool {
+        self.metric_names().len() <= 1 || self.unique_under(|name| name != METRIC_NAME)
+    }
+}
+
+/// How the samples of a series become a vector of steps.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
+pub enum Evaluation {
+    /// The newest sample of the look-back.
+    Instant(Lookback),
+    /// A function of the window's samples.
+    Range {
+        /// The function.
+        function: RangeFunction,
+        /// Its scalar arguments, as PromQL orders them.
+        args: Vec<StepArg>,
+    },
+}
+
+/// `rate`, `quantile_over_time(0.9)`, `instant`, for EXPLAIN.
+impl fmt::Display for Evaluation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Instant(Lookback::Value) => f.write_str("instant"),
+            Self::Instant(Lookback::Timestamp) => f.write_str("timestamp"),
+            Self::Range { function, args } if args.is_empty() => write!(f, "{function}"),
+            Self::Range { function, args } => {
+                let args: Vec<String> = args.iter().map(ToString::to_string).collect();
+                write!(f, "{function}({})", args.join(", "))
+            }
+        }
+    }
+}
+
+/// One snapshot of an archive, as the planner sees it.
+#[async_trait]
+pub trait SelectorSource: Send + Sync + fmt::Debug {
+    /// Finds the series of a selector.
+    async fn resolve(&self, spec: &SelectorSpec) -> Result<ResolvedSelector>;
+
+    /// The relation of a resolved selector: the columns `l:<name>` for `labels` in that order (nullable Utf8), then
+    /// `value` of [`crate::vector::vector_type`] for `windows.grid.steps` steps. One row per series; rows without any sample
+    /// may be left out. `windows` lies within the times of the selector's spec.
+    fn plan(
+        &self,
+        selector: &ResolvedSelector,
+        labels: &[String],
+        evaluation: &Evaluation,
+        windows: &WindowGrid,
+    ) -> Result<LogicalPlan>;
+
+    /// The raw samples of each series in the closed range of times, stale markers left out, for queries whose result is a range
+    /// vector. Series without samples are left out.
+    async fn samples(
+        &self,
+        selector: &ResolvedSelector,
+        min_ms: i64,
+        max_ms: i64,
+    ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>>;
+}
