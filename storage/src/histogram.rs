@@ -56,6 +56,15 @@ pub struct FloatHistogram {
 }
 
 impl FloatHistogram {
+    /// The spans, buckets and bounds on the heap; each takes 8 bytes.
+    pub fn heap_items(&self) -> usize {
+        self.positive_spans.len()
+            + self.positive_buckets.len()
+            + self.negative_spans.len()
+            + self.negative_buckets.len()
+            + self.custom_values.len()
+    }
+
     /// A total order on the bits, to choose between two samples of one series at one time.
     pub fn total_cmp(&self, other: &Self) -> Ordering {
         let floats = |a: &[f64], b: &[f64]| {

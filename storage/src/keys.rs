@@ -62,6 +62,12 @@ impl TenantKeys {
         Path::from_iter([self.tenant.as_str(), table])
     }
 
+    /// The shard in a segment's key.
+    pub fn segment_shard(key: &Path) -> Option<u32> {
+        let folder = key.as_ref().rsplit('/').nth(1)?;
+        folder.parse().ok()
+    }
+
     /// The sequence in a segment's key.
     pub fn segment_sequence(key: &Path) -> Option<u64> {
         key.filename()?.strip_suffix(".arrow")?.parse().ok()
@@ -78,6 +84,9 @@ mod tests {
         let key = keys.wal_segment(0, 7);
         assert_eq!(key.as_ref(), "default/wal/0/00000000000000000007.arrow");
         assert_eq!(TenantKeys::segment_sequence(&key), Some(7));
+        assert_eq!(TenantKeys::segment_shard(&key), Some(0));
+        let quarantined = keys.quarantined_segment(12, 7);
+        assert_eq!(TenantKeys::segment_shard(&quarantined), Some(12));
         assert!(keys.wal_segment(0, 9) < keys.wal_segment(0, 10));
     }
 

@@ -9,15 +9,19 @@
 
 pub mod columns;
 pub mod error;
+pub mod exemplar;
 pub mod histogram;
 pub mod keys;
 pub mod labels;
 pub mod limits;
 pub mod metadata;
+pub mod rows;
 pub mod sample;
 pub mod store;
+pub mod wal;
 
 pub use error::{Error, ErrorKind, Result};
+pub use exemplar::Exemplar;
 pub use histogram::FloatHistogram;
 pub use labels::{Labels, LabelsBuilder, METRIC_NAME, Series, SeriesId, SeriesRef};
 pub use metadata::{MetricMetadata, MetricType};

@@ -42,6 +42,16 @@ pub fn compare_duplicates(a: f64, b: f64) -> Ordering {
     }
 }
 
+/// Orders two samples of one series at one time, floats and histograms; the greater one stands. See [`compare_duplicates`].
+pub fn compare_duplicate_values(a: &SampleValue, b: &SampleValue) -> Ordering {
+    match (a, b) {
+        (SampleValue::Float(a), SampleValue::Float(b)) => compare_duplicates(*a, *b),
+        (SampleValue::Float(_), SampleValue::Histogram(_)) => Ordering::Less,
+        (SampleValue::Histogram(_), SampleValue::Float(_)) => Ordering::Greater,
+        (SampleValue::Histogram(a), SampleValue::Histogram(b)) => a.total_cmp(b),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
