@@ -47,7 +47,7 @@ pub fn parse(query: &str) -> Result<Expr, ParseError> {
 pub fn parse_with(query: &str, options: &ParseOptions) -> Result<Expr, ParseError> {
     let mut parser = Parser::new(query, options);
     let mut expr = match parser.query() {
-        Ok(node) => node.expr,
+        Ok(node) => *node.expr,
         Err(failure) => return Err(parser.report(failure)),
     };
     check(query, &mut expr)?;
@@ -75,7 +75,8 @@ type Parsed<T> = Result<T, Failure>;
 
 /// An expression with the number of nodes on its longest path to a leaf.
 struct Node {
-    expr: Expr,
+    /// Boxed, to keep the frames of the recursion small.
+    expr: Box<Expr>,
     depth: usize,
 }
 
@@ -136,8 +137,8 @@ impl<'q> Parser<'q> {
             let depth = lhs.depth.max(rhs.depth);
             let binary = Binary {
                 op,
-                lhs: Box::new(lhs.expr),
-                rhs: Box::new(rhs.expr),
+                lhs: lhs.expr,
+                rhs: rhs.expr,
                 return_bool,
                 matching: Some(matching),
                 span,
@@ -163,13 +164,13 @@ impl<'q> Parser<'q> {
         // A sign binds like a multiplication, so only a power goes first.
         let operand = self.expr(BinaryOp::Pow.precedence())?;
         let span = token.span.to(operand.expr.span());
-        match operand.expr {
+        match *operand.expr {
             Expr::NumberLiteral(number) => Ok(Node {
-                expr: Expr::NumberLiteral(NumberLiteral {
+                expr: Box::new(Expr::NumberLiteral(NumberLiteral {
                     value: signed(op, number.value),
                     span,
                     ..number
-                }),
+                })),
                 depth: operand.depth,
             }),
             expr => {
@@ -327,7 +328,10 @@ impl<'q> Parser<'q> {
     /// A node above others, of which the deepest has `depth`.
     fn node(&mut self, expr: Expr, depth: usize) -> Parsed<Node> {
         let depth = self.count(depth, expr.span())?;
-        Ok(Node { expr, depth })
+        Ok(Node {
+            expr: Box::new(expr),
+            depth,
+        })
     }
 
     /// Counts a node above others and gives its depth.

@@ -60,7 +60,7 @@ impl Parser<'_> {
                 let close = self.in_context(close, "subquery selector", "\"]\"")?;
                 let subquery = Subquery {
                     span: node.expr.span().to(close.span),
-                    expr: Box::new(node.expr),
+                    expr: node.expr,
                     range,
                     step,
                     offset: None,
@@ -77,7 +77,7 @@ impl Parser<'_> {
     }
 
     fn matrix_selector(&mut self, node: Node, range: Duration, brackets: Span) -> Parsed<Node> {
-        let selector = match node.expr {
+        let selector = match *node.expr {
             Expr::VectorSelector(selector) => selector,
             _ => return Err(self.semantic(brackets, "ranges only allowed for vector selectors")),
         };

@@ -38,7 +38,7 @@ impl Parser<'_> {
                 let inner = self.expr(0)?;
                 let close = self.expect(TokenKind::RightParen)?;
                 let paren = Paren {
-                    expr: Box::new(inner.expr),
+                    expr: inner.expr,
                     span: token.span.to(close.span),
                 };
                 self.node(Expr::Paren(paren), inner.depth)
@@ -175,7 +175,7 @@ impl Parser<'_> {
             loop {
                 let argument = self.expr(0)?;
                 depth = depth.max(argument.depth);
-                exprs.push(argument.expr);
+                exprs.push(*argument.expr);
                 let comma = self.peek()?;
                 if comma.kind != TokenKind::Comma {
                     break;
