@@ -12,7 +12,7 @@ use varve_promql::Matcher;
 use varve_promql::format::format_time;
 use varve_storage::{Labels, MetricMetadata};
 
-use crate::{Explanation, QueryOptions, QueryResult, Result};
+use crate::{Explanation, QueryOptions, QueryResult};
 
 /// A query's time grid; for an instant query `start_ms == end_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +39,7 @@ pub struct LabelQuery {
 }
 
 /// A list with the warnings that arose on the way.
-pub type Listed<T> = Result<(Vec<T>, Vec<String>)>;
+pub type Listed<T> = crate::Result<(Vec<T>, Vec<String>)>;
 
 /// Answers queries. Dropping a future cancels the work behind it.
 #[async_trait]
@@ -50,21 +50,21 @@ pub trait QueryBackend: Send + Sync + 'static {
         query: &str,
         time_ms: i64,
         options: &QueryOptions,
-    ) -> Result<QueryResult>;
+    ) -> crate::Result<QueryResult>;
     /// Evaluates at every step of a grid.
     async fn range(
         &self,
         query: &str,
         grid: TimeGrid,
         options: &QueryOptions,
-    ) -> Result<QueryResult>;
+    ) -> crate::Result<QueryResult>;
     /// The plans of a query.
     async fn explain(
         &self,
         query: &str,
         grid: TimeGrid,
         options: &QueryOptions,
-    ) -> Result<Explanation>;
+    ) -> crate::Result<Explanation>;
     /// The label sets of series, ascending.
     async fn series(&self, query: &LabelQuery) -> Listed<Labels>;
     /// The names of labels, ascending.
@@ -236,4 +236,52 @@ pub trait Host: Send + Sync + 'static {
     async fn reload(&self) -> Result<(), String>;
     /// Asks the process to stop.
     fn quit(&self);
+}
+
+/// A host without a process to speak of: an archive is asked and nothing is scraped.
+#[derive(Clone, Debug)]
+pub struct ReadOnlyHost {
+    /// What is answered about the build.
+    pub build_info: BuildInfo,
+    /// What is answered about the runtime.
+    pub runtime_info: RuntimeInfo,
+}
+
+#[async_trait]
+impl Host for ReadOnlyHost {
+    fn is_ready(&self) -> bool {
+        true
+    }
+
+    fn targets(&self) -> Targets {
+        Targets::default()
+    }
+
+    fn metadata(&self) -> Vec<MetricMetadata> {
+        Vec::new()
+    }
+
+    fn config_yaml(&self) -> String {
+        String::new()
+    }
+
+    fn flags(&self) -> BTreeMap<String, String> {
+        BTreeMap::new()
+    }
+
+    fn build_info(&self) -> BuildInfo {
+        self.build_info.clone()
+    }
+
+    fn runtime_info(&self) -> RuntimeInfo {
+        self.runtime_info.clone()
+    }
+
+    fn write_metrics(&self, _: &mut String) {}
+
+    async fn reload(&self) -> Result<(), String> {
+        Err("there is no configuration".to_owned())
+    }
+
+    fn quit(&self) {}
 }

@@ -16,16 +16,22 @@ pub struct CorsOrigin {
 }
 
 impl CorsOrigin {
+    /// Every origin.
+    pub fn any() -> Self {
+        Self { pattern: None }
+    }
+
     /// Compiles the value of `--web.cors.origin`; `.*` allows every origin.
     ///
     /// # Errors
     /// The expression does not compile.
     pub fn new(pattern: &str) -> Result<Self, regex::Error> {
-        let pattern = match pattern {
-            ".*" => None,
-            other => Some(Regex::new(&format!("^(?s:{other})$"))?),
-        };
-        Ok(Self { pattern })
+        match pattern {
+            ".*" => Ok(Self::any()),
+            other => Ok(Self {
+                pattern: Some(Regex::new(&format!("^(?s:{other})$"))?),
+            }),
+        }
     }
 
     fn allow_origin(&self, origin: &HeaderValue) -> Option<HeaderValue> {

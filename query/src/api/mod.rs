@@ -36,8 +36,8 @@ use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 pub use backend::{
-    ActiveTarget, BuildInfo, DroppedTarget, Host, LabelQuery, QueryBackend, RuntimeInfo,
-    TargetHealth, Targets, TimeGrid, WallTime,
+    ActiveTarget, BuildInfo, DroppedTarget, Host, LabelQuery, QueryBackend, ReadOnlyHost,
+    RuntimeInfo, TargetHealth, Targets, TimeGrid, WallTime,
 };
 pub use cors::CorsOrigin;
 pub use metrics::HttpMetrics;
@@ -104,6 +104,7 @@ pub fn router(
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
         .route("/explain", get(query::explain).post(query::explain))
+        .route("/format_query", get(query::format).post(query::format))
         .route("/series", get(labels::series).post(labels::series))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))

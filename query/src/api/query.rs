@@ -1,4 +1,4 @@
-//! `/api/v1/query`, `/api/v1/query_range` and `/api/v1/explain`.
+//! Everything that takes an expression: `/api/v1/query`, `query_range`, `explain` and `format_query`.
 
 use std::time::{Duration, Instant};
 
@@ -77,6 +77,13 @@ pub(super) async fn explain(State(api): State<Api>, form: Form) -> Result<Respon
         logical: plans.logical,
         physical: plans.physical,
     })
+}
+
+/// `/api/v1/format_query`: the expression as Prometheus lays it out.
+pub(super) async fn format(form: Form) -> Result<Response, ApiError> {
+    let expression = varve_promql::parse(form.value("query"))
+        .map_err(|e| ApiError::invalid_parameter("query", e))?;
+    success(&expression.prettify())
 }
 
 /// `start`, `end` and `step` of a range query.

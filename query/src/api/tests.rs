@@ -410,6 +410,20 @@ async fn query_results_are_prometheuss_to_the_byte() {
 }
 
 #[tokio::test]
+async fn expressions_are_formatted() {
+    let site = Site::start().await;
+    let formatted = site.get("/api/v1/format_query?query=foo/bar").await;
+    assert_eq!(formatted.body, r#"{"status":"success","data":"foo / bar"}"#);
+    let wrong = site
+        .get("/api/v1/format_query?query=invalid_expression/")
+        .await;
+    assert_eq!(
+        wrong.body,
+        r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:20: parse error: unexpected end of input"}"#
+    );
+}
+
+#[tokio::test]
 async fn wrong_parameters_get_prometheuss_messages() {
     assert_bodies(&Site::start().await, &[
         (
