@@ -171,7 +171,7 @@ pub struct BuildInfo {
 }
 
 /// The answer of `/api/v1/status/runtimeinfo`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct RuntimeInfo {
     /// When the process started.
     #[serde(rename = "startTime")]

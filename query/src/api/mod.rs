@@ -111,6 +111,8 @@ pub fn router(
         .route("/metadata", get(status::metadata))
         .route("/targets", get(status::targets))
         .route("/scrape_pools", get(status::scrape_pools))
+        .route("/rules", get(status::rules))
+        .route("/alerts", get(status::alerts))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/buildinfo", get(status::build_info))

@@ -27,6 +27,24 @@ pub(super) async fn config(State(api): State<Api>) -> Result<Response, ApiError>
     })
 }
 
+/// `/api/v1/rules`: there are none, and Grafana asks before it shows anything else.
+pub(super) async fn rules() -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Rules {
+        groups: [(); 0],
+    }
+    success(&Rules { groups: [] })
+}
+
+/// `/api/v1/alerts`: without rules there are none.
+pub(super) async fn alerts() -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Alerts {
+        alerts: [(); 0],
+    }
+    success(&Alerts { alerts: [] })
+}
+
 /// `/api/v1/status/flags`
 pub(super) async fn flags(State(api): State<Api>) -> Result<Response, ApiError> {
     success(&api.host().flags())
