@@ -219,8 +219,14 @@ impl<'p> Translator<'p> {
                 let part = self.pattern.get(start..end).unwrap_or_default();
                 return Err(error("invalid named capture", part));
             }
-            // A name that begins with a digit is fine in RE2; nobody asks for the name here.
-            self.out.push('(');
+            // `label_replace` may ask for the name; for one that begins with a digit, which Rust refuses, it gets the number anyway.
+            if name.starts_with(|c: char| c.is_ascii_digit()) {
+                self.out.push('(');
+            } else {
+                self.out.push_str("(?P<");
+                self.out.push_str(name);
+                self.out.push('>');
+            }
             self.rest = tail.get(1..).unwrap_or_default().chars();
             return Ok(());
         }

@@ -70,6 +70,19 @@ fn patterns_match_whole_texts_as_re2_does() {
 }
 
 #[test]
+fn groups_keep_their_names_and_numbers() {
+    let pattern = r"(a+)(?P<mid>b+)(?:-)(?<end_2>c)(?P<7x>d)";
+    let regex = Regex::new(&anchored_regex(pattern).unwrap()).unwrap();
+    let captures = regex.captures("aabb-cd").unwrap();
+    assert_eq!((&captures["mid"], &captures["end_2"]), ("bb", "c"));
+    assert_eq!(
+        (&captures[1], &captures[2], &captures[3], &captures[4]),
+        ("aa", "bb", "c", "d")
+    );
+    assert!(rust_regex("(?P<a>x)(?P<a>y)").is_err());
+}
+
+#[test]
 fn what_re2_rejects_is_rejected_in_its_words() {
     for (pattern, reason) in [
         ("(", "missing closing ): `(`"),
