@@ -2,11 +2,14 @@
 //!
 //! Formats and the commit protocol are specified in `FORMAT.md` beside this crate.
 //!
-//! Reading order: [`kind`] says what the tables hold, [`delta`] is the log that says which files a table consists of.
+//! Reading order: [`kind`] says what the tables hold, [`delta`] is the log that says which files a table consists of,
+//! [`file`] writes and reads one data file, [`rows`] is what the small tables hold.
 
 pub mod delta;
 pub mod error;
+pub mod file;
 pub mod kind;
+pub mod rows;
 mod stats;
 
 pub use delta::{
@@ -14,4 +17,6 @@ pub use delta::{
     Removed, TableFile, TableSnapshot, wal_app,
 };
 pub use error::{Error, Result};
+pub use file::{NewFile, SortedRows, TableFileWriter};
 pub use kind::TableKind;
+pub use rows::SeriesRow;

@@ -25,6 +25,8 @@ mod table;
 pub use actions::{Add, CommitInfo};
 pub use clean_up::{CleanUp, CleanUpOptions};
 pub use commit::{Commit, CommitOutcome, REWRITE_APP, wal_app};
+pub(crate) use entry::encode_path;
+pub(crate) use snapshot::join;
 pub use snapshot::{Removed, TableFile, TableSnapshot};
 pub use table::DeltaTable;
 

@@ -8,7 +8,7 @@ use object_store::path::Path;
 use serde_json::Value;
 use varve_storage::columns;
 
-use super::actions::{Action, Add, MetaData, Protocol, Remove, StringMap};
+use super::actions::{Action, Add, MetaData, Protocol, Remove};
 use super::entry::{decode_path, encode_path};
 use crate::error::{Error, Result};
 use crate::stats::{CRC_TAG, FileStats, LEVEL_TAG, SAMPLES_TAG};
@@ -116,13 +116,6 @@ pub struct Removed {
     pub(crate) remove: Remove,
 }
 
-/// How far a transaction application has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct TxnState {
-    pub(crate) version: i64,
-    pub(crate) updated_ms: Option<i64>,
-}
-
 /// A table's state at one version; immutable and shared.
 #[derive(Clone, Debug)]
 pub struct TableSnapshot {
@@ -196,10 +189,6 @@ impl TableSnapshot {
     /// Bytes of all live files.
     pub fn live_bytes(&self) -> u64 {
         self.files.values().map(|file| file.size_bytes).sum()
-    }
-
-    pub(crate) fn configuration(&self) -> Option<&StringMap> {
-        self.meta_data.as_ref().map(|meta| &meta.configuration)
     }
 
     /// Applies one action. The order of actions within one version does not matter for valid logs, because a path is

@@ -1,0 +1,13 @@
+//! Data files: sorted rows as Parquet, with what the log says about them.
+//!
+//! `FORMAT.md` beside this crate gives the layout with the measurements behind it.
+
+mod properties;
+mod reader;
+mod writer;
+
+pub use reader::SortedRows;
+pub use writer::{NewFile, TableFileWriter};
+
+#[cfg(test)]
+mod tests;
