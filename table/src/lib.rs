@@ -3,8 +3,10 @@
 //! Formats and the commit protocol are specified in `FORMAT.md` beside this crate.
 //!
 //! Reading order: [`kind`] says what the tables hold, [`delta`] is the log that says which files a table consists of,
-//! [`file`] writes and reads one data file, [`rows`] is what the small tables hold.
+//! [`file`] writes and reads one data file, [`rows`] is what the small tables hold,
+//! and [`archive`] is what a query sees of all of them.
 
+pub mod archive;
 pub mod delta;
 pub mod error;
 pub mod file;
@@ -12,6 +14,7 @@ pub mod kind;
 pub mod rows;
 mod stats;
 
+pub use archive::{ArchiveReader, ArchiveSnapshot};
 pub use delta::{
     Add, CleanUp, CleanUpOptions, Commit, CommitInfo, CommitOutcome, DeltaTable, REWRITE_APP,
     Removed, TableFile, TableSnapshot, wal_app,

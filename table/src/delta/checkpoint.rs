@@ -29,8 +29,6 @@ const BATCH_ROWS: usize = 4096;
 const CRC_KEY: &str = "varve.crc32";
 /// Changes with the JSON form of actions; a checksum under another form is not compared.
 const CRC_FORM: u32 = 1;
-/// How long a checkpoint remembers removed files unless the table says otherwise: the protocol's default.
-const REMOVED_RETENTION_MS: i64 = 7 * 24 * 3_600_000;
 
 /// The content of `_last_checkpoint`.
 #[derive(Debug, Serialize, Deserialize)]
@@ -149,10 +147,7 @@ fn actions(snapshot: &TableSnapshot) -> impl Iterator<Item = Action> {
         add: Some(file.add.clone()),
         ..Action::default()
     });
-    // Relative to the commit's own time and not to the clock: see the module's invariant.
-    let oldest_ms = snapshot
-        .committed_ms
-        .map_or(i64::MIN, |ms| ms.saturating_sub(REMOVED_RETENTION_MS));
+    let oldest_ms = snapshot.oldest_removal_ms();
     let removes = snapshot
         .removed
         .values()
@@ -264,7 +259,10 @@ pub(super) fn decode(root: &Path, version: i64, bytes: Bytes) -> Result<TableSna
         for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let action: Action = serde_json::from_slice(line).map_err(|e| corrupt(&e))?;
             checksum(&mut hasher, &action).map_err(|e| corrupt(&e))?;
-            snapshot.apply(action)?;
+            snapshot.apply(action).map_err(|error| match error {
+                Error::Unsupported { .. } => error,
+                other => corrupt(&other),
+            })?;
         }
     }
     if expected.is_some_and(|crc| crc != hasher.finalize()) {

@@ -103,7 +103,7 @@ pub(super) fn decode_entry(key: &Path, bytes: &[u8]) -> Result<Vec<Action>> {
 }
 
 /// Percent-encodes what a `path` of the protocol may not hold as it is.
-pub(super) fn encode_path(path: &str) -> String {
+pub(crate) fn encode_path(path: &str) -> String {
     let mut out = String::with_capacity(path.len());
     for byte in path.bytes() {
         match byte {

@@ -89,6 +89,7 @@ pub(super) async fn advance(
     apply_entries(&mut next, first)?;
     replay(store.as_ref(), &mut next, 2).await?;
     check_complete(&next)?;
+    next.forget_old_removals();
     Ok(Some(next))
 }
 

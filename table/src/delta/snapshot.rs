@@ -17,6 +17,9 @@ use crate::stats::{CRC_TAG, FileStats, LEVEL_TAG, SAMPLES_TAG};
 pub(super) const READER_VERSION: i32 = 1;
 pub(super) const WRITER_VERSION: i32 = 2;
 
+/// How long the log remembers removed files: the protocol's default.
+const REMOVED_RETENTION_MS: i64 = 7 * 24 * 3_600_000;
+
 /// A live data file.
 ///
 /// Bounds are closed and safe: where the log has no statistics they are unbounded.
@@ -235,6 +238,20 @@ impl TableSnapshot {
             self.committed_ms = info.timestamp.or(self.committed_ms);
         }
         Ok(())
+    }
+
+    /// The least deletion time that a checkpoint of this version remembers. Relative to the commit's own time and not to a
+    /// clock, so that all writers of one checkpoint agree.
+    pub(super) fn oldest_removal_ms(&self) -> i64 {
+        self.committed_ms
+            .map_or(i64::MIN, |ms| ms.saturating_sub(REMOVED_RETENTION_MS))
+    }
+
+    /// Drops what the next checkpoint would drop: a process that follows the log for months must not grow.
+    pub(super) fn forget_old_removals(&mut self) {
+        let oldest_ms = self.oldest_removal_ms();
+        self.removed
+            .retain(|_, removed| removed.deleted_ms >= oldest_ms);
     }
 
     /// The action that removes a live file.

@@ -2,6 +2,7 @@
 //!
 //! `FORMAT.md` beside this crate gives the layout with the measurements behind it.
 
+mod object;
 mod properties;
 mod reader;
 mod writer;

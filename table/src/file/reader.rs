@@ -9,8 +9,9 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use parquet::arrow::ParquetRecordBatchStreamBuilder;
 use parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStream};
+use parquet::arrow::async_reader::ParquetRecordBatchStream;
 
+use super::object::ObjectReader;
 use crate::delta::TableFile;
 use crate::error::{Error, Result};
 use crate::kind::TableKind;
@@ -20,7 +21,7 @@ const WHOLE_BYTES_MAX: u64 = 16 << 20;
 
 enum Source {
     Whole(ParquetRecordBatchReader),
-    Streamed(Box<ParquetRecordBatchStream<ParquetObjectReader>>),
+    Streamed(Box<ParquetRecordBatchStream<ObjectReader>>),
 }
 
 /// The rows of one file, batch by batch.
@@ -68,9 +69,11 @@ impl SortedRows {
             let reader = builder.with_batch_size(batch_rows).build();
             Source::Whole(reader.map_err(|e| Error::corrupt(&key, e))?)
         } else {
-            let reader = ParquetObjectReader::new(Arc::clone(store), key.clone())
-                .with_file_size(file.size_bytes)
-                .with_footer_size_hint(64 << 10);
+            let reader = ObjectReader {
+                store: Arc::clone(store),
+                key: key.clone(),
+                size_bytes: file.size_bytes,
+            };
             let builder = ParquetRecordBatchStreamBuilder::new(reader)
                 .await
                 .map_err(|e| parquet_error(&key, e))?;

@@ -1,0 +1,415 @@
+//! One pass: WAL segments into level-0 files of `metadata`, `series` and `samples`, in this order.
+//!
+//! 1. Load `samples`, then `series`. Their marks agree, or `series` is ahead because an earlier attempt died between its two
+//!    commits; then exactly the segments between the marks are taken, and `series` is left as it is.
+//! 2. Read segments, up to the limits. Unreadable ones go into quarantine.
+//! 3. Collect samples by series, resolve duplicates, cut at windows; count what `series` has to know per day.
+//! 4. Write files. Commit `metadata` (a set, so repetition does no harm), `series` with the marks, `samples` with the marks.
+//!
+//! A lost commit of either table means that another compactor took these segments: its files are discarded and
+//! the pass begins again.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Instant;
+
+use chrono::{Datelike, NaiveDate};
+use futures::{StreamExt, TryStreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use varve_storage::MetricMetadata;
+use varve_storage::keys::TenantKeys;
+use varve_storage::rows::{SampleRows, SampleRowsBuilder, SampleSet, SeriesSamples};
+use varve_table::rows::encode_metadata;
+use varve_table::rows::encode_series;
+use varve_table::{
+    Commit, CommitOutcome, DeltaTable, Error as TableError, NewFile, SeriesRow, TableFileWriter,
+    TableKind,
+};
+
+use crate::error::{Error, Result};
+use crate::kway::{push_samples, sort_metadata};
+use crate::options::CompactorOptions;
+use crate::segments::{Consumed, PassLimit, WalReader};
+use crate::windows::{date_of, split};
+
+/// Samples of one batch on its way into a file.
+const BATCH_SAMPLES: usize = 1 << 18;
+/// Files that are written at once.
+const PUTS: usize = 4;
+
+/// What a compactor is doing, for a progress bar.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Progress {
+    /// Segments were read and are being written to the tables.
+    Pass {
+        /// How many.
+        segments: usize,
+        /// Their samples.
+        samples: u64,
+    },
+    /// Files are being merged.
+    Merge {
+        /// The table.
+        table: &'static str,
+        /// The day.
+        date: NaiveDate,
+        /// Files that are read.
+        files: usize,
+        /// Rows written so far; may end below the total, since rows are combined.
+        rows_done: u64,
+        /// Rows of all inputs.
+        rows_total: u64,
+    },
+    /// Obsolete objects are being deleted.
+    CleanUp,
+}
+
+/// Receives progress.
+pub type ProgressFn = Arc<dyn Fn(&Progress) + Send + Sync>;
+
+/// What one run does.
+#[derive(Clone)]
+pub struct RunOptions {
+    /// Whether files are merged after the WAL is drained.
+    pub merge: bool,
+    /// Whether obsolete objects are deleted at the end.
+    pub clean_up: bool,
+    /// The time that the run takes for now, in milliseconds; the clock's where `None`.
+    pub now_ms: Option<i64>,
+    /// Told what is done.
+    pub progress: Option<ProgressFn>,
+    /// Ends the run at the next opportunity; what is committed stays.
+    pub cancel: CancellationToken,
+}
+
+impl Default for RunOptions {
+    fn default() -> Self {
+        Self {
+            merge: true,
+            clean_up: true,
+            now_ms: None,
+            progress: None,
+            cancel: CancellationToken::new(),
+        }
+    }
+}
+
+impl fmt::Debug for RunOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunOptions")
+            .field("merge", &self.merge)
+            .field("clean_up", &self.clean_up)
+            .field("now_ms", &self.now_ms)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RunOptions {
+    pub(crate) fn report(&self, progress: &Progress) {
+        if let Some(tell) = &self.progress {
+            tell(progress);
+        }
+    }
+
+    pub(crate) fn check_cancelled(&self) -> Result<()> {
+        if self.cancel.is_cancelled() {
+            Err(Error::Cancelled)
+        } else {
+            Ok(())
+        }
+    }
+}
+
+/// The tables of one tenant.
+#[derive(Debug)]
+pub(crate) struct Tables {
+    pub(crate) samples: DeltaTable,
+    pub(crate) series: DeltaTable,
+    pub(crate) metadata: DeltaTable,
+}
+
+/// How a pass ended.
+#[derive(Debug, Default)]
+pub(crate) struct PassOutcome {
+    pub(crate) segments: u64,
+    pub(crate) quarantined: Vec<String>,
+    pub(crate) samples: u64,
+    pub(crate) dropped_samples: u64,
+    pub(crate) files: u64,
+    pub(crate) bytes: u64,
+    /// Whether another compactor took the segments.
+    pub(crate) lost_race: bool,
+    /// Whether there may be more to consume.
+    pub(crate) more: bool,
+}
+
+/// The rows of a pass, ready to be encoded.
+struct PassRows {
+    rows: Vec<SeriesSamples>,
+    /// Window to the parts of `rows` in it, in the table's order.
+    windows: BTreeMap<i64, Vec<(usize, Range<usize>)>>,
+    series: BTreeMap<NaiveDate, Vec<SeriesRow>>,
+    metadata: Vec<MetricMetadata>,
+    samples: u64,
+    /// Samples at times that have no date of four-digit years.
+    dropped: u64,
+}
+
+pub(crate) struct Pass<'a> {
+    pub(crate) tables: &'a Tables,
+    pub(crate) keys: &'a TenantKeys,
+    pub(crate) options: &'a CompactorOptions,
+    pub(crate) run: &'a RunOptions,
+    pub(crate) now_ms: i64,
+    /// Metadata that the table is known to hold.
+    pub(crate) known_metadata: &'a dyn Fn(&MetricMetadata) -> bool,
+}
+
+impl Pass<'_> {
+    pub(crate) async fn run(&self) -> Result<PassOutcome> {
+        let started = Instant::now();
+        let samples = self.tables.samples.refresh().await?;
+        let series = self.tables.series.refresh().await?;
+        let (have, counted) = (samples.wal_marks(), series.wal_marks());
+        let mut ahead = BTreeMap::new();
+        for shard in have.keys().chain(counted.keys()) {
+            let mark = |marks: &BTreeMap<u32, u64>| marks.get(shard).copied().unwrap_or(0);
+            let (from, to) = (mark(&have), mark(&counted));
+            if to < from {
+                return Err(TableError::corrupt(
+                    &series.root,
+                    format!("its mark of WAL shard {shard} is {to}, behind that of samples, {from}; restore it from a backup"),
+                )
+                .into());
+            }
+            if to > from {
+                ahead.insert(*shard, (from, to));
+            }
+        }
+        let resumed = !ahead.is_empty();
+        let reader = WalReader {
+            store: self.tables.samples.store(),
+            keys: self.keys,
+        };
+        let consumed = if resumed {
+            tracing::info!(?ahead, "finishing a pass that stopped between two commits");
+            reader.read_exactly(&ahead).await?
+        } else {
+            let limit = PassLimit {
+                segments_max: self.options.pass_segments_max,
+                bytes_max: self.options.pass_bytes_max,
+            };
+            reader.read(&have, limit).await?
+        };
+        if consumed.advance.is_empty() {
+            return Ok(PassOutcome::default());
+        }
+        let mut outcome = PassOutcome {
+            segments: consumed.segments.len() as u64,
+            quarantined: consumed.quarantined.iter().map(ToString::to_string).collect(),
+            more: consumed.more,
+            ..PassOutcome::default()
+        };
+        let rows = collect(&consumed)?;
+        outcome.samples = rows.samples;
+        outcome.dropped_samples = rows.dropped;
+        self.run.report(&Progress::Pass {
+            segments: consumed.segments.len(),
+            samples: rows.samples,
+        });
+        let advance = consumed.advance.clone();
+        drop(consumed);
+        self.run.check_cancelled()?;
+        self.write_metadata(&rows, &mut outcome).await?;
+        if !resumed {
+            let files = self.write_series(&rows).await?;
+            if !self
+                .commit(&self.tables.series, files, &advance, started, &mut outcome)
+                .await?
+            {
+                return Ok(outcome);
+            }
+        }
+        let files = self.write_samples(&rows).await?;
+        self.commit(&self.tables.samples, files, &advance, started, &mut outcome)
+            .await?;
+        tracing::info!(
+            segments = outcome.segments, samples = outcome.samples, files = outcome.files, bytes = outcome.bytes,
+            seconds = started.elapsed().as_secs_f64(), lost_race = outcome.lost_race, "compacted WAL segments"
+        );
+        Ok(outcome)
+    }
+
+    /// Commits files with the marks; false, with the files discarded, where another compactor was first.
+    async fn commit(
+        &self,
+        table: &DeltaTable,
+        files: Vec<NewFile>,
+        advance: &BTreeMap<u32, (u64, u64)>,
+        started: Instant,
+        outcome: &mut PassOutcome,
+    ) -> Result<bool> {
+        let paths = || files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        if started.elapsed() * 2 >= self.options.clean_up.orphan_age {
+            table.discard(paths()).await;
+            return Err(Error::TooSlow {
+                table: table.kind().name(),
+            });
+        }
+        let mut commit = Commit::append("COMPACT WAL");
+        for (shard, (from, to)) in advance {
+            commit = commit.advance(*shard, *from, *to);
+        }
+        for file in &files {
+            commit = commit.add(file.add.clone());
+        }
+        match table.commit(&commit, self.now_ms).await? {
+            CommitOutcome::Committed(_) => {
+                outcome.files += files.len() as u64;
+                outcome.bytes += files.iter().map(|f| f.add.size.unsigned_abs()).sum::<u64>();
+                Ok(true)
+            }
+            CommitOutcome::Conflict | CommitOutcome::Superseded(_) => {
+                table.discard(paths()).await;
+                outcome.lost_race = true;
+                outcome.more = true;
+                outcome.samples = 0;
+                outcome.segments = 0;
+                Ok(false)
+            }
+        }
+    }
+
+    async fn put(&self, table: &DeltaTable, writer: TableFileWriter) -> Result<Option<NewFile>> {
+        let Some(mut file) = writer.finish(self.now_ms)? else {
+            return Ok(None);
+        };
+        file.put(table.store().as_ref(), table.root()).await?;
+        file.bytes = Default::default();
+        Ok(Some(file))
+    }
+
+    async fn write_metadata(&self, rows: &PassRows, outcome: &mut PassOutcome) -> Result<()> {
+        let new: Vec<MetricMetadata> = rows
+            .metadata
+            .iter()
+            .filter(|row| !(self.known_metadata)(row))
+            .cloned()
+            .collect();
+        let Some(date) = date_of(self.now_ms).filter(|_| !new.is_empty()) else {
+            return Ok(());
+        };
+        let table = &self.tables.metadata;
+        let mut writer = TableFileWriter::new(TableKind::Metadata, date, 0);
+        writer.write(&encode_metadata(&new)?)?;
+        if let Some(file) = self.put(table, writer).await? {
+            let commit = Commit::append("COMPACT WAL").add(file.add.clone());
+            table.commit(&commit, self.now_ms).await?;
+            outcome.files += 1;
+            outcome.bytes += file.add.size.unsigned_abs();
+        }
+        Ok(())
+    }
+
+    async fn write_series(&self, rows: &PassRows) -> Result<Vec<NewFile>> {
+        let table = &self.tables.series;
+        stream::iter(&rows.series)
+            .map(|(date, rows)| async move {
+                let mut writer = TableFileWriter::new(TableKind::Series, *date, 0);
+                for chunk in rows.chunks(8_192) {
+                    writer.write(&encode_series(chunk)?)?;
+                }
+                self.put(table, writer).await
+            })
+            .buffered(PUTS)
+            .try_filter_map(|file| async move { Ok::<_, Error>(file) })
+            .try_collect()
+            .await
+    }
+
+    async fn write_samples(&self, rows: &PassRows) -> Result<Vec<NewFile>> {
+        let table = &self.tables.samples;
+        stream::iter(&rows.windows)
+            .map(|(window, parts)| async move {
+                self.run.check_cancelled()?;
+                let Some(date) = date_of(*window) else {
+                    return Ok(None);
+                };
+                let mut writer = TableFileWriter::new(TableKind::Samples, date, 0);
+                let mut builder = SampleRowsBuilder::with_capacity(0, 0);
+                for (row, range) in parts {
+                    if let Some(row) = rows.rows.get(*row) {
+                        push_samples(&mut builder, row, range.clone())?;
+                    }
+                    if builder.samples() >= BATCH_SAMPLES {
+                        let full = std::mem::replace(&mut builder, SampleRowsBuilder::with_capacity(0, 0));
+                        writer.write(&full.finish()?)?;
+                    }
+                }
+                writer.write(&builder.finish()?)?;
+                self.put(table, writer).await
+            })
+            .buffered(PUTS)
+            .try_filter_map(|file| async move { Ok::<_, Error>(file) })
+            .try_collect()
+            .await
+    }
+}
+
+/// Samples by series and window, and what `series` has to know.
+fn collect(consumed: &Consumed) -> Result<PassRows> {
+    let mut set = SampleSet::default();
+    let mut metadata = Vec::new();
+    for segment in &consumed.segments {
+        let rows = SampleRows::new(&segment.samples)?;
+        for (row, series) in rows.iter().zip(&segment.series) {
+            set.extend(series, row)
+                .map_err(|error| Error::Collision(error.to_string()))?;
+        }
+        metadata.extend(segment.metadata.iter().cloned());
+    }
+    sort_metadata(&mut metadata);
+    let mut out = PassRows {
+        rows: set.into_rows(),
+        windows: BTreeMap::new(),
+        series: BTreeMap::new(),
+        metadata,
+        samples: 0,
+        dropped: 0,
+    };
+    for (index, row) in out.rows.iter().enumerate() {
+        for (window, range) in split(&row.timestamps) {
+            let times = row.timestamps.get(range.clone()).unwrap_or_default();
+            let (Some(min), Some(max)) = (times.first(), times.last()) else {
+                continue;
+            };
+            let Some(date) = date_of(window).filter(|date| (1..=9_999).contains(&date.year())) else {
+                out.dropped += times.len() as u64;
+                continue;
+            };
+            out.samples += times.len() as u64;
+            out.windows.entry(window).or_default().push((index, range.clone()));
+            let new = SeriesRow {
+                series: Arc::clone(&row.series),
+                min_time_ms: *min,
+                max_time_ms: *max,
+                samples: times.len() as i64,
+            };
+            let day = out.series.entry(date).or_default();
+            match day.last_mut().filter(|last| last.series.id == new.series.id) {
+                Some(last) => last.absorb(&new),
+                None => day.push(new),
+            }
+        }
+    }
+    for rows in out.series.values_mut() {
+        rows.sort_by(SeriesRow::order);
+    }
+    if out.dropped > 0 {
+        tracing::error!(samples = out.dropped, "samples at times before year 1 or after year 9999 are not kept");
+    }
+    Ok(out)
+}
