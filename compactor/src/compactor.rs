@@ -79,7 +79,8 @@ pub struct Compactor {
 impl Compactor {
     /// A compactor for one tenant; does no request.
     pub fn new(store: Store, keys: TenantKeys, options: CompactorOptions) -> Self {
-        let table = |kind: TableKind| DeltaTable::new(store.objects(), keys.table(kind.name()), kind);
+        let table =
+            |kind: TableKind| DeltaTable::new(store.objects(), keys.table(kind.name()), kind);
         let tables = Tables {
             samples: table(TableKind::Samples),
             series: table(TableKind::Series),
@@ -116,7 +117,10 @@ impl Compactor {
                 Ok(_) => {
                     CompactorMetrics::add(&inner.metrics.runs, 1);
                     let now_ms = Utc::now().timestamp_millis();
-                    inner.metrics.last_success_ms.store(now_ms, Ordering::Relaxed);
+                    inner
+                        .metrics
+                        .last_success_ms
+                        .store(now_ms, Ordering::Relaxed);
                 }
                 Err(_) => CompactorMetrics::add(&inner.metrics.failures, 1),
             }
@@ -139,7 +143,9 @@ impl Compactor {
             match self.run_once(&run).await {
                 Ok(_) if run.clean_up => cleaned = Some(began),
                 Ok(_) | Err(Error::Cancelled) => {}
-                Err(error) => tracing::error!(%error, "compaction failed, the next run tries again"),
+                Err(error) => {
+                    tracing::error!(%error, "compaction failed, the next run tries again")
+                }
             }
             let pause = options.interval.saturating_sub(began.elapsed());
             tokio::select! {
@@ -349,7 +355,11 @@ impl Inner {
             + report.deleted_segments;
         CompactorMetrics::add(&self.metrics.deleted_objects, deleted);
         if deleted > 0 {
-            tracing::info!(?cleaned, segments = report.deleted_segments, "deleted obsolete objects");
+            tracing::info!(
+                ?cleaned,
+                segments = report.deleted_segments,
+                "deleted obsolete objects"
+            );
         }
         Ok(())
     }

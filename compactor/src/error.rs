@@ -22,7 +22,9 @@ pub enum Error {
     #[error("compaction was cancelled")]
     Cancelled,
     /// An attempt took so long that the clean-up of another compactor may have taken its files for orphans.
-    #[error("compaction of table {table} took longer than half of the orphan age and was given up; use smaller passes or raise the orphan age")]
+    #[error(
+        "compaction of table {table} took longer than half of the orphan age and was given up; use smaller passes or raise the orphan age"
+    )]
     TooSlow {
         /// The table.
         table: &'static str,

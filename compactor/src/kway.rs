@@ -50,9 +50,12 @@ impl Row {
             (Self::Samples(a), Self::Samples(b)) => {
                 let window = |row: &SeriesSamples| row.timestamps.first().map(|t| window_of(*t));
                 let name = |row: &SeriesSamples| -> SeriesId { row.series.id };
-                (a.series.labels.metric_name().cmp(b.series.labels.metric_name()))
-                    .then_with(|| name(a).cmp(&name(b)))
-                    .then_with(|| window(a).cmp(&window(b)))
+                (a.series
+                    .labels
+                    .metric_name()
+                    .cmp(b.series.labels.metric_name()))
+                .then_with(|| name(a).cmp(&name(b)))
+                .then_with(|| window(a).cmp(&window(b)))
             }
             (Self::Series(a), Self::Series(b)) => a.order(b),
             (Self::Metadata(a), Self::Metadata(b)) => a.order_key().cmp(&b.order_key()),
@@ -65,7 +68,11 @@ impl Row {
         match (self, other) {
             (Self::Samples(into), Self::Samples(row)) => {
                 if into.series.labels != row.series.labels {
-                    return Err(collision(into.series.id, &into.series.labels, &row.series.labels));
+                    return Err(collision(
+                        into.series.id,
+                        &into.series.labels,
+                        &row.series.labels,
+                    ));
                 }
                 if into.histograms.is_empty() && row.histograms.is_empty() {
                     into.timestamps.extend_from_slice(&row.timestamps);
@@ -80,7 +87,11 @@ impl Row {
             }
             (Self::Series(into), Self::Series(row)) => {
                 if into.series.id != row.series.id {
-                    return Err(collision(row.series.id, &into.series.labels, &row.series.labels));
+                    return Err(collision(
+                        row.series.id,
+                        &into.series.labels,
+                        &row.series.labels,
+                    ));
                 }
                 into.absorb(&row);
             }
@@ -365,7 +376,9 @@ impl MergedRows {
                 Some(rows) => rows,
                 None => {
                     let row_bytes = ROW_BYTES as u64
-                        + (input.file.samples * 16).checked_div(input.file.rows).unwrap_or(0);
+                        + (input.file.samples * 16)
+                            .checked_div(input.file.rows)
+                            .unwrap_or(0);
                     let batch_rows = (self.bytes_per_input as u64 / row_bytes) as usize;
                     let opened = SortedRows::open(
                         &self.store,

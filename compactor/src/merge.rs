@@ -3,9 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use varve_table::{
-    Commit, CommitOutcome, DeltaTable, NewFile, TableFileWriter, TableSnapshot,
-};
+use varve_table::{Commit, CommitOutcome, DeltaTable, NewFile, TableFileWriter, TableSnapshot};
 
 use crate::error::{Error, Result};
 use crate::kway::{MergedRows, Row, encode};

@@ -209,7 +209,11 @@ impl Pass<'_> {
         }
         let mut outcome = PassOutcome {
             segments: consumed.segments.len() as u64,
-            quarantined: consumed.quarantined.iter().map(ToString::to_string).collect(),
+            quarantined: consumed
+                .quarantined
+                .iter()
+                .map(ToString::to_string)
+                .collect(),
             more: consumed.more,
             ..PassOutcome::default()
         };
@@ -237,8 +241,13 @@ impl Pass<'_> {
         self.commit(&self.tables.samples, files, &advance, started, &mut outcome)
             .await?;
         tracing::info!(
-            segments = outcome.segments, samples = outcome.samples, files = outcome.files, bytes = outcome.bytes,
-            seconds = started.elapsed().as_secs_f64(), lost_race = outcome.lost_race, "compacted WAL segments"
+            segments = outcome.segments,
+            samples = outcome.samples,
+            files = outcome.files,
+            bytes = outcome.bytes,
+            seconds = started.elapsed().as_secs_f64(),
+            lost_race = outcome.lost_race,
+            "compacted WAL segments"
         );
         Ok(outcome)
     }
@@ -252,7 +261,12 @@ impl Pass<'_> {
         started: Instant,
         outcome: &mut PassOutcome,
     ) -> Result<bool> {
-        let paths = || files.iter().map(|file| file.path.clone()).collect::<Vec<_>>();
+        let paths = || {
+            files
+                .iter()
+                .map(|file| file.path.clone())
+                .collect::<Vec<_>>()
+        };
         if started.elapsed() * 2 >= self.options.clean_up.orphan_age {
             table.discard(paths()).await;
             return Err(Error::TooSlow {
@@ -345,7 +359,8 @@ impl Pass<'_> {
                         push_samples(&mut builder, row, range.clone())?;
                     }
                     if builder.samples() >= BATCH_SAMPLES {
-                        let full = std::mem::replace(&mut builder, SampleRowsBuilder::with_capacity(0, 0));
+                        let full =
+                            std::mem::replace(&mut builder, SampleRowsBuilder::with_capacity(0, 0));
                         writer.write(&full.finish()?)?;
                     }
                 }
@@ -386,12 +401,16 @@ fn collect(consumed: &Consumed) -> Result<PassRows> {
             let (Some(min), Some(max)) = (times.first(), times.last()) else {
                 continue;
             };
-            let Some(date) = date_of(window).filter(|date| (1..=9_999).contains(&date.year())) else {
+            let Some(date) = date_of(window).filter(|date| (1..=9_999).contains(&date.year()))
+            else {
                 out.dropped += times.len() as u64;
                 continue;
             };
             out.samples += times.len() as u64;
-            out.windows.entry(window).or_default().push((index, range.clone()));
+            out.windows
+                .entry(window)
+                .or_default()
+                .push((index, range.clone()));
             let new = SeriesRow {
                 series: Arc::clone(&row.series),
                 min_time_ms: *min,
@@ -399,7 +418,10 @@ fn collect(consumed: &Consumed) -> Result<PassRows> {
                 samples: times.len() as i64,
             };
             let day = out.series.entry(date).or_default();
-            match day.last_mut().filter(|last| last.series.id == new.series.id) {
+            match day
+                .last_mut()
+                .filter(|last| last.series.id == new.series.id)
+            {
                 Some(last) => last.absorb(&new),
                 None => day.push(new),
             }
@@ -409,7 +431,10 @@ fn collect(consumed: &Consumed) -> Result<PassRows> {
         rows.sort_by(SeriesRow::order);
     }
     if out.dropped > 0 {
-        tracing::error!(samples = out.dropped, "samples at times before year 1 or after year 9999 are not kept");
+        tracing::error!(
+            samples = out.dropped,
+            "samples at times before year 1 or after year 9999 are not kept"
+        );
     }
     Ok(out)
 }

@@ -2,13 +2,11 @@
 
 use std::sync::Arc;
 
-use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
-use futures::TryStreamExt;
 use varve_compactor::CompactorOptions;
 use varve_storage::store::fault::{Fault, FaultStore};
 
-use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, eager};
+use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, options};
 
 /// Every live file must exist: a clean-up after a failed attempt may not take one.
 async fn live_files_exist(archive: &Archive) {
@@ -20,21 +18,8 @@ async fn live_files_exist(archive: &Archive) {
     }
 }
 
-async fn copy_of(archive: &Archive) -> Archive {
-    let copy = Archive {
-        objects: Arc::new(InMemory::new()),
-        ..archive.copy()
-    };
-    let objects: Vec<_> = archive.objects.list(None).try_collect().await.unwrap();
-    for object in objects {
-        let bytes = archive.objects.get(&object.location).await.unwrap().bytes().await.unwrap();
-        copy.objects.put(&object.location, bytes.into()).await.unwrap();
-    }
-    copy
-}
-
 async fn each_request_fails(archive: Archive, options: CompactorOptions, now_ms: i64) {
-    let clean = copy_of(&archive).await;
+    let clean = archive.copy().await;
     let store = FaultStore::new(Arc::clone(&clean.objects));
     clean
         .compactor_on(Arc::new(store.clone()), options.clone())
@@ -47,7 +32,7 @@ async fn each_request_fails(archive: Archive, options: CompactorOptions, now_ms:
     let mut failed_runs = 0;
     for number in 0..requests {
         for fault in [Fault::Before, Fault::LostResponse] {
-            let archive = copy_of(&archive).await;
+            let archive = archive.copy().await;
             let store = FaultStore::new(Arc::clone(&archive.objects));
             store.fail_request(number, fault);
             let faulty: Arc<dyn ObjectStore> = Arc::new(store);
@@ -58,7 +43,11 @@ async fn each_request_fails(archive: Archive, options: CompactorOptions, now_ms:
             live_files_exist(&archive).await;
             // The same process goes on, and so does another one.
             compactor.run_once(&at(now_ms)).await.unwrap();
-            archive.compactor(options.clone()).run_once(&at(now_ms)).await.unwrap();
+            archive
+                .compactor(options.clone())
+                .run_once(&at(now_ms))
+                .await
+                .unwrap();
             let snapshot = archive.snapshot().await;
             assert!(snapshot.wal.is_empty(), "request {number}, {fault:?}");
             archive.check_exactly_once().await;
@@ -72,7 +61,7 @@ async fn each_request_fails(archive: Archive, options: CompactorOptions, now_ms:
 async fn of_a_first_pass() {
     let mut archive = Archive::new();
     archive.fill(3).await;
-    each_request_fails(archive, eager(), NOON_MS).await;
+    each_request_fails(archive, options(), NOON_MS).await;
 }
 
 #[tokio::test]
@@ -80,17 +69,23 @@ async fn of_a_merge_a_checkpoint_and_a_clean_up() {
     let mut archive = Archive::new();
     let quiet = CompactorOptions {
         small_files_max: 100,
-        ..eager()
+        ..options()
     };
     for i in 0..4i64 {
-        let samples: Vec<Sample> = (0..4).map(|s| (s, NOON_MS + i * 15_000, i as f64)).collect();
+        let samples: Vec<Sample> = (0..4)
+            .map(|s| (s, NOON_MS + i * 15_000, i as f64))
+            .collect();
         archive.segment(0, &samples).await;
-        archive.compactor(quiet.clone()).run_once(&at(NOON_MS)).await.unwrap();
+        archive
+            .compactor(quiet.clone())
+            .run_once(&at(NOON_MS))
+            .await
+            .unwrap();
     }
     archive.segment(0, &[(0, NOON_MS + HOUR_MS, 5.0)]).await;
     let options = CompactorOptions {
         checkpoint_every: 1,
-        ..eager()
+        ..options()
     };
     each_request_fails(archive, options, NOON_MS + 3 * HOUR_MS).await;
 }
@@ -100,30 +95,54 @@ async fn a_compactor_that_dies_between_series_and_samples_is_finished_by_the_nex
     let mut archive = Archive::new();
     archive.fill(3).await;
     // Everything from the first write below samples/ on fails, except what created the table.
-    archive.compactor(eager()).run_once(&at(NOON_MS)).await.unwrap();
-    archive.segment(0, &[(0, NOON_MS + HOUR_MS, 1.0), (7, NOON_MS + HOUR_MS, 1.0)]).await;
+    archive
+        .compactor(options())
+        .run_once(&at(NOON_MS))
+        .await
+        .unwrap();
+    archive
+        .segment(
+            0,
+            &[(0, NOON_MS + HOUR_MS, 1.0), (7, NOON_MS + HOUR_MS, 1.0)],
+        )
+        .await;
     archive.segment(1, &[(1, NOON_MS + HOUR_MS, 1.0)]).await;
-    let probe = copy_of(&archive).await;
+    let probe = archive.copy().await;
     let store = FaultStore::new(Arc::clone(&probe.objects));
-    probe.compactor_on(Arc::new(store.clone()), eager()).run_once(&at(NOON_MS)).await.unwrap();
+    probe
+        .compactor_on(Arc::new(store.clone()), options())
+        .run_once(&at(NOON_MS))
+        .await
+        .unwrap();
     let series_commit = "series/_delta_log/00000000000000000002.json";
     let log = store.log();
     let committed = log
         .iter()
-        .position(|r| r.class == varve_storage::store::fault::RequestClass::Put && r.key.ends_with(series_commit))
+        .position(|r| {
+            r.class == varve_storage::store::fault::RequestClass::Put
+                && r.key.ends_with(series_commit)
+        })
         .unwrap();
     let store = FaultStore::new(Arc::clone(&archive.objects));
     for number in committed + 1..log.len() + 100 {
         store.fail_request(number, Fault::Before);
     }
-    archive.compactor_on(Arc::new(store), eager()).run_once(&at(NOON_MS)).await.unwrap_err();
+    archive
+        .compactor_on(Arc::new(store), options())
+        .run_once(&at(NOON_MS))
+        .await
+        .unwrap_err();
     let snapshot = archive.snapshot().await;
     assert_eq!(snapshot.series.wal_marks(), [(0, 3), (1, 3)].into());
     assert_eq!(snapshot.samples.wal_marks(), [(0, 2), (1, 2)].into());
     archive.check_exactly_once().await;
     // More segments arrive before the next compactor comes.
     archive.segment(0, &[(2, NOON_MS + HOUR_MS, 1.0)]).await;
-    archive.compactor(eager()).run_once(&at(NOON_MS)).await.unwrap();
+    archive
+        .compactor(options())
+        .run_once(&at(NOON_MS))
+        .await
+        .unwrap();
     let snapshot = archive.snapshot().await;
     assert_eq!(snapshot.samples.wal_marks(), [(0, 4), (1, 3)].into());
     archive.check_exactly_once().await;

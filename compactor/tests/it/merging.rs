@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use varve_compactor::{CompactorOptions, WINDOW_MS};
 use varve_storage::stale_nan;
 
-use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, eager};
+use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, options};
 
 fn levels(snapshot: &varve_table::TableSnapshot) -> Vec<u8> {
     let mut levels: Vec<u8> = snapshot.files.values().map(|f| f.level).collect();
@@ -16,7 +16,7 @@ fn levels(snapshot: &varve_table::TableSnapshot) -> Vec<u8> {
 #[tokio::test]
 async fn windows_then_days_are_merged_when_they_are_closed() {
     let mut archive = Archive::new();
-    let compactor = archive.compactor(eager());
+    let compactor = archive.compactor(options());
     for window in 0..2i64 {
         for i in 0..3i64 {
             let time = NOON_MS + window * WINDOW_MS + i * 60_000;
@@ -28,7 +28,10 @@ async fn windows_then_days_are_merged_when_they_are_closed() {
     let snapshot = archive.snapshot().await;
     assert_eq!(levels(&snapshot.samples), [0, 0, 0, 1]);
     archive.check_exactly_once().await;
-    compactor.run_once(&at(NOON_MS + 5 * HOUR_MS)).await.unwrap();
+    compactor
+        .run_once(&at(NOON_MS + 5 * HOUR_MS))
+        .await
+        .unwrap();
     assert_eq!(levels(&archive.snapshot().await.samples), [1, 1]);
     archive.check_exactly_once().await;
     let next_day = NOON_MS + 12 * HOUR_MS + 600_000;
@@ -40,11 +43,21 @@ async fn windows_then_days_are_merged_when_they_are_closed() {
     // One late sample does not rewrite the day at once, but after a while it does.
     archive.segment(0, &[(0, NOON_MS + 1, 1.0)]).await;
     for _ in 0..2 {
-        let options = CompactorOptions { target_file_bytes: 1, ..eager() };
-        archive.compactor(options).run_once(&at(next_day + 1)).await.unwrap();
+        let options = CompactorOptions {
+            target_file_bytes: 1,
+            ..options()
+        };
+        archive
+            .compactor(options)
+            .run_once(&at(next_day + 1))
+            .await
+            .unwrap();
         archive.check_exactly_once().await;
     }
-    compactor.run_once(&at(next_day + 7 * HOUR_MS)).await.unwrap();
+    compactor
+        .run_once(&at(next_day + 7 * HOUR_MS))
+        .await
+        .unwrap();
     let snapshot = archive.snapshot().await;
     assert!(levels(&snapshot.samples).iter().all(|level| *level == 2));
     archive.check_exactly_once().await;
@@ -53,13 +66,28 @@ async fn windows_then_days_are_merged_when_they_are_closed() {
 #[tokio::test]
 async fn many_small_files_of_an_open_window_become_few() {
     let mut archive = Archive::new();
-    let compactor = archive.compactor(CompactorOptions { small_files_max: 4, ..eager() });
+    let compactor = archive.compactor(CompactorOptions {
+        small_files_max: 4,
+        ..options()
+    });
     for i in 0..9i64 {
-        archive.segment(0, &[(0, NOON_MS + i * 15_000, 1.0), (1, NOON_MS + i * 15_000, 2.0)]).await;
+        archive
+            .segment(
+                0,
+                &[
+                    (0, NOON_MS + i * 15_000, 1.0),
+                    (1, NOON_MS + i * 15_000, 2.0),
+                ],
+            )
+            .await;
         compactor.run_once(&at(NOON_MS + i * 15_000)).await.unwrap();
     }
     let snapshot = archive.snapshot().await;
-    assert!(snapshot.samples.files.len() <= 4, "{}", snapshot.samples.files.len());
+    assert!(
+        snapshot.samples.files.len() <= 4,
+        "{}",
+        snapshot.samples.files.len()
+    );
     assert!(snapshot.series.files.len() <= 4);
     assert_eq!(snapshot.metadata.files.len(), 1);
     archive.check_exactly_once().await;
@@ -68,7 +96,10 @@ async fn many_small_files_of_an_open_window_become_few() {
 #[tokio::test]
 async fn large_outputs_are_split_between_series() {
     let mut archive = Archive::new();
-    let compactor = archive.compactor(CompactorOptions { target_file_bytes: 20_000, ..eager() });
+    let compactor = archive.compactor(CompactorOptions {
+        target_file_bytes: 20_000,
+        ..options()
+    });
     for i in 0..3i64 {
         let samples: Vec<Sample> = (0..60)
             .flat_map(|s| {
@@ -81,9 +112,16 @@ async fn large_outputs_are_split_between_series() {
         archive.segment(0, &samples).await;
         compactor.run_once(&at(NOON_MS)).await.unwrap();
     }
-    compactor.run_once(&at(NOON_MS + 3 * HOUR_MS)).await.unwrap();
+    compactor
+        .run_once(&at(NOON_MS + 3 * HOUR_MS))
+        .await
+        .unwrap();
     let snapshot = archive.snapshot().await;
-    assert!(snapshot.samples.files.len() > 2, "{}", snapshot.samples.files.len());
+    assert!(
+        snapshot.samples.files.len() > 2,
+        "{}",
+        snapshot.samples.files.len()
+    );
     assert!(levels(&snapshot.samples).iter().all(|level| *level == 1));
     let rows: u64 = snapshot.samples.files.values().map(|f| f.rows).sum();
     assert_eq!(rows, 60, "one row per series and window");
@@ -93,25 +131,49 @@ async fn large_outputs_are_split_between_series() {
 #[tokio::test]
 async fn a_broken_file_is_named_and_other_windows_are_merged_all_the_same() {
     let mut archive = Archive::new();
-    let compactor = archive.compactor(eager());
+    let compactor = archive.compactor(options());
     for window in 0..2i64 {
-        archive.segment(0, &[(0, NOON_MS + window * WINDOW_MS, 1.0)]).await;
+        archive
+            .segment(0, &[(0, NOON_MS + window * WINDOW_MS, 1.0)])
+            .await;
         compactor.run_once(&at(NOON_MS)).await.unwrap();
     }
     let snapshot = archive.snapshot().await;
-    let file = snapshot.samples.files.values().find(|f| f.min_time_ms == NOON_MS).unwrap();
+    let file = snapshot
+        .samples
+        .files
+        .values()
+        .find(|f| f.min_time_ms == NOON_MS)
+        .unwrap();
     let key = file.key(&snapshot.samples.root);
-    let bytes = archive.objects.get(&key).await.unwrap().bytes().await.unwrap();
+    let bytes = archive
+        .objects
+        .get(&key)
+        .await
+        .unwrap()
+        .bytes()
+        .await
+        .unwrap();
     let mut broken = bytes.to_vec();
     broken[40] ^= 1;
     archive.objects.put(&key, broken.into()).await.unwrap();
-    let report = compactor.run_once(&at(NOON_MS + 6 * HOUR_MS)).await.unwrap();
+    let report = compactor
+        .run_once(&at(NOON_MS + 6 * HOUR_MS))
+        .await
+        .unwrap();
     assert_eq!(report.failed_merges.len(), 1);
-    assert!(report.failed_merges[0].contains(key.as_ref()), "{:?}", report.failed_merges);
+    assert!(
+        report.failed_merges[0].contains(key.as_ref()),
+        "{:?}",
+        report.failed_merges
+    );
     let after = archive.snapshot().await;
     assert_eq!(levels(&after.samples), [0, 1]);
     archive.objects.put(&key, bytes.into()).await.unwrap();
-    compactor.run_once(&at(NOON_MS + 6 * HOUR_MS)).await.unwrap();
+    compactor
+        .run_once(&at(NOON_MS + 6 * HOUR_MS))
+        .await
+        .unwrap();
     assert_eq!(levels(&archive.snapshot().await.samples), [1, 1]);
     archive.check_exactly_once().await;
 }
@@ -143,7 +205,7 @@ proptest! {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             let mut archive = Archive::new();
-            let compactor = archive.compactor(CompactorOptions { small_files_max: 2, ..eager() });
+            let compactor = archive.compactor(CompactorOptions { small_files_max: 2, ..options() });
             for (segment, run) in segments.iter().zip(run_after) {
                 archive.segment(0, segment).await;
                 if run {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use varve_compactor::CompactorOptions;
 use varve_storage::store::fault::{Fault, FaultStore};
 
-use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, eager};
+use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, options};
 
 /// A small generator, so that a seed names a run.
 struct Random(u64);
@@ -27,7 +27,7 @@ async fn race(seed: u64) {
         small_files_max: 2,
         checkpoint_every: 3,
         pass_segments_max: 1 + random.below(4) as usize,
-        ..eager()
+        ..options()
     };
     let racer = |random: &mut Random| {
         let store = FaultStore::new(Arc::clone(&archive.objects));
@@ -51,7 +51,11 @@ async fn race(seed: u64) {
             let time = NOON_MS + (round * 3 + i) * 15_000;
             let samples: Vec<Sample> = (0..5).map(|s| (s, time, time as f64)).collect();
             // Shards are numbered without gaps: the first segment is that of shard 0.
-            let shard = if round + i == 0 { 0 } else { random.below(2) as u32 };
+            let shard = if round + i == 0 {
+                0
+            } else {
+                random.below(2) as u32
+            };
             archive.segment(shard, &samples).await;
         }
         let run = at(NOON_MS + round * 3 * HOUR_MS);

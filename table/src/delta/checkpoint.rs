@@ -238,7 +238,18 @@ pub(super) fn decode_pointer(key: &Path, bytes: &[u8]) -> Result<i64> {
 }
 
 /// Reads a checkpoint.
+///
+/// The Parquet reader panics on some broken files; here that is an error like any other, because a checkpoint that cannot be
+/// read concerns the whole table.
 pub(super) fn decode(root: &Path, version: i64, bytes: Bytes) -> Result<TableSnapshot> {
+    let read = std::panic::AssertUnwindSafe(|| decode_unguarded(root, version, bytes));
+    std::panic::catch_unwind(read).unwrap_or_else(|_| {
+        let key = super::entry::checkpoint_key(root, version);
+        Err(Error::corrupt(key, "the Parquet reader gave up on it"))
+    })
+}
+
+fn decode_unguarded(root: &Path, version: i64, bytes: Bytes) -> Result<TableSnapshot> {
     let key = super::entry::checkpoint_key(root, version);
     let corrupt = |e: &dyn std::fmt::Display| Error::corrupt(&key, e);
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(|e| corrupt(&e))?;
@@ -247,7 +258,7 @@ pub(super) fn decode(root: &Path, version: i64, bytes: Bytes) -> Result<TableSna
         .with_batch_size(BATCH_ROWS)
         .build()
         .map_err(|e| corrupt(&e))?;
-    let mut snapshot = TableSnapshot::empty(root.clone());
+    let mut actions = Vec::new();
     let mut hasher = crc32fast::Hasher::new();
     for batch in reader {
         let batch = batch.map_err(|e| corrupt(&e))?;
@@ -259,14 +270,15 @@ pub(super) fn decode(root: &Path, version: i64, bytes: Bytes) -> Result<TableSna
         for line in lines.split(|b| *b == b'\n').filter(|line| !line.is_empty()) {
             let action: Action = serde_json::from_slice(line).map_err(|e| corrupt(&e))?;
             checksum(&mut hasher, &action).map_err(|e| corrupt(&e))?;
-            snapshot.apply(action).map_err(|error| match error {
-                Error::Unsupported { .. } => error,
-                other => corrupt(&other),
-            })?;
+            actions.push(action);
         }
     }
     if expected.is_some_and(|crc| crc != hasher.finalize()) {
         return Err(corrupt(&"the checksum of its actions does not match"));
+    }
+    let mut snapshot = TableSnapshot::empty(root.clone());
+    for action in actions {
+        snapshot.apply(action)?;
     }
     if snapshot.protocol.is_none() || snapshot.meta_data.is_none() {
         return Err(corrupt(&"it does not define a protocol and a schema"));
