@@ -52,7 +52,7 @@ impl<'a> Output<'a> {
 
     /// Appends a row. A file ends only between two series, so that the files of one merge do not overlap.
     async fn push(&mut self, row: Row) -> Result<()> {
-        if self.batch_bytes >= BATCH_BYTES {
+        if self.batch_bytes >= BATCH_BYTES.min(self.target_bytes) {
             self.write_batch()?;
         }
         if self.writer.encoded_bytes() >= self.target_bytes && !same_series(self.batch.last(), &row)
@@ -153,10 +153,10 @@ pub(crate) async fn run(
     }
     let mut commit = Commit::rewrite("MERGE");
     for input in &job.inputs {
-        commit = commit.remove(Arc::clone(input));
+        commit = commit.remove_file(Arc::clone(input));
     }
     for file in &output.files {
-        commit = commit.add(file.add.clone());
+        commit = commit.add_file(file.add.clone());
     }
     match table.commit(&commit, now_ms).await? {
         CommitOutcome::Committed(_) => {

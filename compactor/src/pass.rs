@@ -278,7 +278,7 @@ impl Pass<'_> {
             commit = commit.advance(*shard, *from, *to);
         }
         for file in &files {
-            commit = commit.add(file.add.clone());
+            commit = commit.add_file(file.add.clone());
         }
         match table.commit(&commit, self.now_ms).await? {
             CommitOutcome::Committed(_) => {
@@ -320,7 +320,7 @@ impl Pass<'_> {
         let mut writer = TableFileWriter::new(TableKind::Metadata, date, 0);
         writer.write(&encode_metadata(&new)?)?;
         if let Some(file) = self.put(table, writer).await? {
-            let commit = Commit::append("COMPACT WAL").add(file.add.clone());
+            let commit = Commit::append("COMPACT WAL").add_file(file.add.clone());
             table.commit(&commit, self.now_ms).await?;
             outcome.files += 1;
             outcome.bytes += file.add.size.unsigned_abs();

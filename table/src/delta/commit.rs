@@ -76,14 +76,14 @@ impl Commit {
 
     /// Adds a file.
     #[must_use]
-    pub fn add(mut self, add: Add) -> Self {
+    pub fn add_file(mut self, add: Add) -> Self {
         self.adds.push(add);
         self
     }
 
     /// Removes a file, which must be live.
     #[must_use]
-    pub fn remove(mut self, file: Arc<TableFile>) -> Self {
+    pub fn remove_file(mut self, file: Arc<TableFile>) -> Self {
         self.removes.push(file);
         self
     }

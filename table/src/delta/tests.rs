@@ -70,7 +70,7 @@ async fn a_commit_is_seen_with_statistics_and_marks() {
     let store = store();
     let table = table(&store).await;
     let commit = Commit::append("WAL")
-        .add(add("date=1970-01-01/a.parquet"))
+        .add_file(add("date=1970-01-01/a.parquet"))
         .advance(0, 0, 7);
     let ours = committed(&table, commit).await;
     let reader = DeltaTable::new(store, Path::from("t/samples"), TableKind::Samples);
@@ -94,7 +94,7 @@ async fn the_guard_refuses_stale_marks_and_dead_files() {
     let first = committed(
         &table,
         Commit::append("WAL")
-            .add(add("date=1970-01-01/a.parquet"))
+            .add_file(add("date=1970-01-01/a.parquet"))
             .advance(0, 0, 7),
     )
     .await;
@@ -106,8 +106,8 @@ async fn the_guard_refuses_stale_marks_and_dead_files() {
     let file = Arc::clone(&first.files["date=1970-01-01/a.parquet"]);
     let rewrite = |path| {
         Commit::rewrite("MERGE")
-            .remove(Arc::clone(&file))
-            .add(add(path))
+            .remove_file(Arc::clone(&file))
+            .add_file(add(path))
     };
     let second = committed(&table, rewrite("date=1970-01-01/b.parquet")).await;
     assert_eq!(second.txns[REWRITE_APP], 1);
@@ -148,12 +148,12 @@ async fn a_checkpoint_gives_the_same_state_and_lets_old_entries_go() {
     let table = table(&store).await;
     for i in 0..12u64 {
         let commit = Commit::append("WAL")
-            .add(add(&format!("date=1970-01-01/{i}.parquet")))
+            .add_file(add(&format!("date=1970-01-01/{i}.parquet")))
             .advance(0, i, i + 1);
         let snapshot = committed(&table, commit).await;
         if i == 8 {
             let file = Arc::clone(&snapshot.files["date=1970-01-01/0.parquet"]);
-            committed(&table, Commit::rewrite("MERGE").remove(file)).await;
+            committed(&table, Commit::rewrite("MERGE").remove_file(file)).await;
         }
     }
     let before = table.refresh().await.unwrap();
@@ -194,7 +194,7 @@ async fn a_broken_checkpoint_is_an_error_that_names_it() {
     let table = table(&store).await;
     let snapshot = committed(
         &table,
-        Commit::append("WAL").add(add("date=1970-01-01/a.parquet")),
+        Commit::append("WAL").add_file(add("date=1970-01-01/a.parquet")),
     )
     .await;
     table.checkpoint(&snapshot).await.unwrap();
@@ -252,13 +252,13 @@ async fn clean_up_keeps_what_is_live_young_or_needed() {
     let now_ms = chrono::Utc::now().timestamp_millis();
     let snapshot = committed(
         &table,
-        Commit::append("WAL").add(add("date=1970-01-01/a.parquet")),
+        Commit::append("WAL").add_file(add("date=1970-01-01/a.parquet")),
     )
     .await;
     let file = Arc::clone(&snapshot.files["date=1970-01-01/a.parquet"]);
     let merge = Commit::rewrite("MERGE")
-        .remove(file)
-        .add(add("date=1970-01-01/b.parquet"));
+        .remove_file(file)
+        .add_file(add("date=1970-01-01/b.parquet"));
     let CommitOutcome::Committed(merged) = table.commit(&merge, now_ms).await.unwrap() else {
         panic!("not committed");
     };
