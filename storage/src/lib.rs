@@ -7,6 +7,8 @@
 //! objects lie in the bucket, [`rows`] are samples by series, [`wal`] is the write-ahead log and [`store`] the object store
 //! with its metering.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod columns;
 pub mod error;
 pub mod exemplar;

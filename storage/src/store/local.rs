@@ -138,6 +138,12 @@ fn create_folder(folder: &FilePath) -> io::Result<()> {
     sync_folder(above)
 }
 
+/// Makes a storage folder, durably.
+#[cfg(feature = "admin")]
+pub(crate) fn create_local_folder(folder: &FilePath) -> crate::Result<()> {
+    LocalFolder::open(folder, true).map(|_| ())
+}
+
 /// A file that goes away unless it was given its final name.
 struct TemporaryFile {
     path: PathBuf,

@@ -39,6 +39,11 @@ pub use self::metered::{RequestCounters, RequestCounts};
 pub use self::probe::probe_conditional_put;
 pub use self::url::{StorageKind, StorageUrl};
 
+#[cfg(feature = "admin")]
+pub(crate) use self::local::create_local_folder;
+#[cfg(feature = "admin")]
+pub(crate) use self::s3::S3Settings;
+
 /// An opened archive: objects under one prefix, every request counted. Clones share everything.
 #[derive(Clone, Debug)]
 pub struct Store {

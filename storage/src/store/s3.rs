@@ -95,6 +95,31 @@ pub(super) fn connect(bucket: &str) -> crate::Result<S3Bucket> {
     })
 }
 
+/// What another client needs to ask the same provider with the same credentials.
+#[cfg(feature = "admin")]
+#[derive(Debug)]
+pub(crate) struct S3Settings {
+    pub(crate) credentials: object_store::aws::AwsCredentialProvider,
+    pub(crate) region: String,
+    pub(crate) endpoint: Option<String>,
+    pub(crate) path_style: bool,
+}
+
+#[cfg(feature = "admin")]
+impl S3Settings {
+    pub(crate) fn from_env(bucket: &str) -> crate::Result<Self> {
+        let builder = builder(bucket, environment());
+        let region = builder.get_config_value(&AmazonS3ConfigKey::Region);
+        let hosted = builder.get_config_value(&AmazonS3ConfigKey::VirtualHostedStyleRequest);
+        Ok(Self {
+            region: region.unwrap_or_else(|| "us-east-1".to_owned()),
+            endpoint: endpoint(&builder),
+            path_style: hosted.as_deref() != Some("true"),
+            credentials: std::sync::Arc::clone(connect(bucket)?.inner.credentials()),
+        })
+    }
+}
+
 /// A bucket whose absence is an error of its own.
 ///
 /// S3 answers a request for an object of a missing bucket with 404, as it does for a missing object, and a reader would see an
