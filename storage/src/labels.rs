@@ -308,12 +308,8 @@ mod tests {
     #[test]
     fn the_id_is_the_one_that_format_md_gives() {
         let up = Labels::from_pairs([("__name__", "up"), ("job", "node")]);
-        assert_eq!(format!("{:?}", SeriesId::of(&up)), golden());
-    }
-
-    fn golden() -> String {
-        let digest = Sha256::digest(b"__name__\xffup\xffjob\xffnode\xff");
-        digest[..16].iter().map(|b| format!("{b:02x}")).collect()
+        let id = "98d994527137a6ec514311301ec0cdb8";
+        assert_eq!(format!("{:?}", SeriesId::of(&up)), id);
     }
 
     #[test]

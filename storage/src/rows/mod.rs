@@ -30,7 +30,7 @@ use crate::sample::SampleValue;
 pub(crate) use self::build::label_map_builder;
 pub use self::build::{SampleRowsBuilder, samples_batch};
 use self::histograms::HistogramColumn;
-pub use self::set::{SampleSet, SeriesSamples};
+pub use self::set::{IdBuildHasher, IdHasher, SampleSet, SeriesIdMap, SeriesSamples};
 
 /// The rows of a batch of samples, borrowed.
 ///
@@ -251,6 +251,14 @@ impl<'a> RowView<'a> {
             return None;
         }
         Labels::from_canonical(pairs)
+    }
+
+    /// Whether the row's labels are these; nothing is allocated.
+    pub fn has_labels(&self, labels: &Labels) -> bool {
+        let others = labels.iter().filter(|(name, _)| *name != METRIC_NAME);
+        self.rows.labels.is_some()
+            && self.name() == labels.metric_name()
+            && others.eq(self.label_pairs())
     }
 
     /// The number of samples.

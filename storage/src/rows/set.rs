@@ -109,12 +109,16 @@ impl SeriesSamples {
     }
 }
 
-/// Series ids are parts of SHA-256 sums already: hashing them again is lost time.
-#[derive(Clone, Copy, Debug, Default)]
-struct IdBuildHasher;
+/// A map by series id. Ids are parts of SHA-256 sums already: hashing them again is lost time.
+pub type SeriesIdMap<V> = HashMap<SeriesId, V, IdBuildHasher>;
 
+/// Makes the hashers of [`SeriesIdMap`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct IdBuildHasher;
+
+/// Takes an id's own bits for its hash.
 #[derive(Debug, Default)]
-struct IdHasher(u64);
+pub struct IdHasher(u64);
 
 impl BuildHasher for IdBuildHasher {
     type Hasher = IdHasher;
@@ -141,7 +145,7 @@ impl Hasher for IdHasher {
 /// Samples of many series, collected in any order.
 #[derive(Debug, Default)]
 pub struct SampleSet {
-    places: HashMap<SeriesId, usize, IdBuildHasher>,
+    places: SeriesIdMap<usize>,
     rows: Vec<SeriesSamples>,
     samples: usize,
 }

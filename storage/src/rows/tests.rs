@@ -48,6 +48,10 @@ fn rows_come_back_as_slices() {
     assert_eq!(row.name(), "up");
     assert_eq!(row.series_id(), up.id);
     assert_eq!(row.labels().unwrap(), up.labels);
+    assert!(row.has_labels(&up.labels));
+    let less = Labels::from_pairs([("__name__", "up"), ("job", "a")]);
+    let other_name = Labels::from_pairs([("__name__", "down"), ("job", "a"), ("Zone", "z")]);
+    assert!(!row.has_labels(&less) && !row.has_labels(&other_name));
     let pairs: Vec<_> = row.label_pairs().collect();
     assert_eq!(pairs, [("Zone", "z"), ("job", "a")]);
     assert_eq!(row.timestamps(), [1, 2]);

@@ -1,6 +1,6 @@
 //! Segments: encoding and decoding. `FORMAT.md` specifies the bytes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
@@ -19,7 +19,7 @@ use crate::keys::TenantKeys;
 use crate::labels::{Series, SeriesId, SeriesRef};
 use crate::limits::SEGMENT_DECODED_BYTES_MAX;
 use crate::metadata::MetricMetadata;
-use crate::rows::{SampleRows, SeriesSamples, samples_batch};
+use crate::rows::{SampleRows, SeriesIdMap, SeriesSamples, samples_batch};
 
 /// One decoded segment. Everything in it was checked: see `FORMAT.md`.
 #[derive(Clone, Debug)]
@@ -140,6 +140,15 @@ pub fn encode_segment(
 /// [`Error::Corrupt`] for anything but a valid segment; [`Error::Invalid`] for one that a newer Varve wrote, which must not be thrown
 /// away.
 pub fn decode_segment(key: &Path, bytes: Bytes) -> Result<Segment> {
+    decode_segment_sharing(key, bytes, &SeriesCache::default())
+}
+
+/// As [`decode_segment`]; series that the cache knows are shared with it, and the others are entered.
+pub(super) fn decode_segment_sharing(
+    key: &Path,
+    bytes: Bytes,
+    cache: &SeriesCache,
+) -> Result<Segment> {
     let corrupt = |reason: String| Error::Corrupt {
         key: key.to_string(),
         reason,
@@ -163,17 +172,21 @@ pub fn decode_segment(key: &Path, bytes: Bytes) -> Result<Segment> {
             trailer.sequence, trailer.shard
         )));
     }
-    decode_sections(&trailer, bytes).map_err(corrupt)
+    decode_sections(&trailer, bytes, cache).map_err(corrupt)
 }
 
-fn decode_sections(trailer: &Trailer, bytes: Bytes) -> Result<Segment, String> {
+fn decode_sections(
+    trailer: &Trailer,
+    bytes: Bytes,
+    cache: &SeriesCache,
+) -> Result<Segment, String> {
     // The trailer's check has shown that the sections lie within the bytes.
     let [samples, metadata, _] = trailer.sections.map(|length| length as usize);
     let body = bytes.slice(..bytes.len() - TRAILER_BYTES);
     let limit = SEGMENT_DECODED_BYTES_MAX;
     let (samples_batch, mut decoded_bytes) =
         section::decode(body.slice(..samples), &columns::samples_schema(), limit)?;
-    let (series, sample_count, time_range_ms) = check_samples(&samples_batch)?;
+    let (series, sample_count, time_range_ms) = check_samples(&samples_batch, cache)?;
     let metadata_bytes = body.slice(samples..samples + metadata);
     let mut entries = Vec::new();
     if !metadata_bytes.is_empty() {
@@ -214,10 +227,40 @@ fn decode_sections(trailer: &Trailer, bytes: Bytes) -> Result<Segment, String> {
     })
 }
 
+/// Series seen in other segments. Segments of one target repeat the same series, and neither their labels nor the sums over
+/// them need to be made again.
+#[derive(Debug, Default)]
+pub(super) struct SeriesCache {
+    series: Mutex<SeriesIdMap<SeriesRef>>,
+}
+
+impl SeriesCache {
+    fn with<T>(&self, work: impl FnOnce(&mut SeriesIdMap<SeriesRef>) -> T) -> T {
+        work(&mut self.series.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn find(&self, ids: impl Iterator<Item = SeriesId>) -> Vec<Option<SeriesRef>> {
+        self.with(|series| ids.map(|id| series.get(&id).cloned()).collect())
+    }
+
+    fn enter(&self, found: &[SeriesRef]) {
+        self.with(|series| {
+            for one in found {
+                series.entry(one.id).or_insert_with(|| Arc::clone(one));
+            }
+        });
+    }
+
+    /// Lets go of series that nobody else holds.
+    pub(super) fn prune(&self) {
+        self.with(|series| series.retain(|_, one| Arc::strong_count(one) > 1));
+    }
+}
+
 type Checked = (Vec<SeriesRef>, usize, Option<(i64, i64)>);
 
 /// Checks every row, and gives the series, the number of samples and their range of time.
-fn check_samples(batch: &RecordBatch) -> Result<Checked, String> {
+fn check_samples(batch: &RecordBatch, cache: &SeriesCache) -> Result<Checked, String> {
     let rows = SampleRows::check(batch)?;
     let column = |name| {
         batch
@@ -226,6 +269,7 @@ fn check_samples(batch: &RecordBatch) -> Result<Checked, String> {
             .ok_or_else(|| format!("no column {name}"))
     };
     let (min_times, max_times) = (column(columns::MIN_TIME)?, column(columns::MAX_TIME)?);
+    let known = cache.find(rows.iter().map(|row| row.series_id()));
     let mut series: Vec<SeriesRef> = Vec::with_capacity(rows.len());
     let mut time_range_ms: Option<(i64, i64)> = None;
     for (index, row) in rows.iter().enumerate() {
@@ -237,25 +281,32 @@ fn check_samples(batch: &RecordBatch) -> Result<Checked, String> {
         if row.timestamps().first() != Some(&min) || row.timestamps().last() != Some(&max) {
             return Err(broken("min_time and max_time are not those of its samples"));
         }
-        let labels = row
-            .labels()
-            .ok_or_else(|| broken("its labels are not canonical"))?;
-        let id = SeriesId::of(&labels);
-        if id != row.series_id() {
-            return Err(broken("its series_id is not that of its labels"));
-        }
+        let this = match known.get(index).and_then(Option::as_ref) {
+            Some(known) if row.has_labels(&known.labels) => Arc::clone(known),
+            _ => {
+                let labels = row
+                    .labels()
+                    .ok_or_else(|| broken("its labels are not canonical"))?;
+                let id = SeriesId::of(&labels);
+                if id != row.series_id() {
+                    return Err(broken("its series_id is not that of its labels"));
+                }
+                Arc::new(Series { id, labels })
+            }
+        };
         if let Some(last) = series.last() {
             let before = (last.labels.metric_name(), last.id);
-            if before >= (row.name(), id) {
+            if before >= (row.name(), this.id) {
                 return Err(broken("it is out of order"));
             }
         }
-        series.push(Arc::new(Series { id, labels }));
+        series.push(this);
         time_range_ms = Some(match time_range_ms {
             Some((first, last)) => (first.min(min), last.max(max)),
             None => (min, max),
         });
     }
+    cache.enter(&series);
     Ok((series, rows.samples(), time_range_ms))
 }
 

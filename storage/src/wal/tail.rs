@@ -20,7 +20,7 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 use tokio::time::Instant;
 
-use super::segment::{Segment, decode_segment};
+use super::segment::{Segment, SeriesCache, decode_segment_sharing};
 use crate::error::{Error, Result};
 use crate::keys::TenantKeys;
 
@@ -76,6 +76,7 @@ pub struct WalTail {
     keys: TenantKeys,
     grace: Duration,
     shards: BTreeMap<u32, ShardTail>,
+    series: Arc<SeriesCache>,
 }
 
 impl WalTail {
@@ -85,6 +86,7 @@ impl WalTail {
             keys,
             grace: super::GRACE_DEFAULT,
             shards: BTreeMap::new(),
+            series: Arc::default(),
         }
     }
 
@@ -144,6 +146,7 @@ impl WalTail {
                 .refresh_shard(store, next_shard, 0, ShardTail::default())
                 .await;
         }
+        self.series.prune();
         match failed {
             Some(error) => Err(error),
             None => Ok(self.view(marks)),
@@ -240,7 +243,16 @@ impl WalTail {
                 });
             }
         };
-        match decode_segment(&key, bytes) {
+        let (series, name) = (Arc::clone(&self.series), key.clone());
+        let decode = move || decode_segment_sharing(&name, bytes, &series);
+        // Segments are decoded side by side, off the threads that wait for the store.
+        let decoded = tokio::task::spawn_blocking(decode).await;
+        let decoded = decoded.map_err(|error| Error::Store {
+            action: "decode",
+            key: key.to_string(),
+            source: error.into(),
+        })?;
+        match decoded {
             Ok(segment) => Ok(Some(Cached::Segment(Arc::new(segment)))),
             Err(error @ Error::Corrupt { .. }) => {
                 tracing::warn!(%key, %error, "a WAL segment cannot be read and is passed over");

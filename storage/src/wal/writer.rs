@@ -80,8 +80,10 @@ impl WalWriter {
         store: Arc<dyn ObjectStore>,
         keys: TenantKeys,
         shard: u32,
-        options: WalOptions,
+        mut options: WalOptions,
     ) -> Result<Self> {
+        // With one more append, a segment must stay below what readers accept.
+        options.segment_bytes_max = options.segment_bytes_max.min(SEGMENT_DECODED_BYTES_MAX / 4);
         let metrics = Arc::new(WalMetrics::default());
         let appender =
             Appender::open(store, keys, shard, options.grace, Arc::clone(&metrics)).await?;

@@ -4,7 +4,8 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::rows::SampleRows;
 use crate::sample::{SampleValue, is_stale_nan};
-use crate::wal::fixtures::everything;
+use crate::wal::fixtures::{counter, everything, histogram};
+use proptest::prelude::*;
 
 fn writer() -> Uuid {
     Uuid::from_bytes(*b"sixteen bytes ok")
@@ -30,8 +31,17 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
 
 #[test]
 fn everything_survives_the_round_trip() {
+    assert_is_everything(&decode_segment(&key(), encoded().into()).unwrap());
+}
+
+#[test]
+fn the_golden_segment_of_version_1_is_read_for_ever() {
+    let bytes = include_bytes!("../../../testdata/wal-v1.arrow");
+    assert_is_everything(&decode_segment(&key(), Bytes::from_static(bytes)).unwrap());
+}
+
+fn assert_is_everything(segment: &Segment) {
     let content = everything();
-    let segment = decode_segment(&key(), encoded().into()).unwrap();
     assert_eq!((segment.shard, segment.sequence), (2, 7));
     assert_eq!(segment.writer, writer());
     assert_eq!(segment.metadata, content.metadata);
@@ -201,35 +211,93 @@ fn unordered_samples_cannot_be_encoded() {
 
 #[test]
 fn a_decompression_bomb_is_refused_before_it_is_decompressed() {
-    // 40 million equal timestamps would not be ascending; equal histograms' buckets compress as well.
-    let series = crate::wal::fixtures::counter(1);
-    let mut big = FloatHistogramBomb::new(series);
-    let bytes = big.encode(SEGMENT_DECODED_BYTES_MAX / 8 + 1);
+    let mut histogram = histogram(1.0).as_ref().clone();
+    histogram.custom_values = vec![0.0; SEGMENT_DECODED_BYTES_MAX / 8 + 1];
+    let mut row = SeriesSamples::new(counter(1));
+    row.push(1, &SampleValue::Histogram(Arc::new(histogram)));
+    let content = SegmentContent {
+        rows: vec![row],
+        ..SegmentContent::default()
+    };
+    let bytes = encode_segment(writer(), 2, 7, &content).unwrap();
     assert!(bytes.len() < 1 << 20, "{} bytes", bytes.len());
     let error = decode_segment(&key(), bytes).unwrap_err();
     assert!(error.to_string().contains("limit"), "{error}");
 }
 
-struct FloatHistogramBomb {
-    row: SeriesSamples,
+fn arbitrary_content() -> impl Strategy<Value = SegmentContent> {
+    let text = "[a-zA-Zäß_]{0,6}";
+    let labels = prop::collection::btree_map("[a-zA-Z_]{1,4}", text, 0..5);
+    let value = prop_oneof![
+        any::<u64>().prop_map(|bits| SampleValue::Float(f64::from_bits(bits))),
+        any::<f64>().prop_map(|count| SampleValue::Histogram(histogram(count))),
+    ];
+    let samples = prop::collection::vec((any::<i64>(), value), 1..6);
+    let rows = prop::collection::vec((text, labels, samples), 0..8);
+    rows.prop_map(|rows| {
+        let mut set = crate::rows::SampleSet::default();
+        for (name, mut labels, samples) in rows {
+            labels.insert(crate::METRIC_NAME.to_owned(), name);
+            let series = Arc::new(Series::new(crate::Labels::from_pairs(labels)));
+            for (timestamp_ms, value) in samples {
+                set.push(&series, timestamp_ms, &value).unwrap();
+            }
+        }
+        SegmentContent {
+            rows: set.into_rows(),
+            ..everything()
+        }
+    })
 }
 
-impl FloatHistogramBomb {
-    fn new(series: SeriesRef) -> Self {
-        Self {
-            row: SeriesSamples::new(series),
-        }
+/// A text in which equal bits, and only they, look equal.
+fn printed(rows: &SampleRows<'_>) -> Vec<String> {
+    let value = |value: SampleValue| match value {
+        SampleValue::Float(float) => format!("{:016x}", float.to_bits()),
+        SampleValue::Histogram(h) => format!("{h:?} {:016x}", h.count.to_bits()),
+    };
+    rows.iter()
+        .flat_map(|row| {
+            (0..row.len()).map(move |i| {
+                let value = value(row.value(i).unwrap());
+                format!("{:?} {} {value}", row.labels(), row.timestamps()[i])
+            })
+        })
+        .collect()
+}
+
+proptest! {
+    #[test]
+    fn any_content_survives_the_round_trip(content in arbitrary_content()) {
+        let bytes = encode_segment(writer(), 2, 7, &content).unwrap();
+        let segment = decode_segment(&key(), bytes).unwrap();
+        let want = samples_batch(&content.rows).unwrap();
+        prop_assert_eq!(
+            printed(&SampleRows::new(&segment.samples).unwrap()),
+            printed(&SampleRows::new(&want).unwrap())
+        );
+        prop_assert_eq!(segment.metadata, content.metadata);
     }
 
-    fn encode(&mut self, buckets: usize) -> Bytes {
-        let mut histogram = crate::wal::fixtures::histogram(1.0).as_ref().clone();
-        histogram.custom_values = vec![0.0; buckets];
-        self.row
-            .push(1, &SampleValue::Histogram(Arc::new(histogram)));
-        let content = SegmentContent {
-            rows: vec![self.row.clone()],
-            ..SegmentContent::default()
-        };
-        encode_segment(writer(), 2, 7, &content).unwrap()
+    #[test]
+    fn arbitrary_bytes_are_corrupt(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        let error = decode_segment(&key(), bytes.into()).unwrap_err();
+        prop_assert_eq!(error.kind(), ErrorKind::Corrupt);
+    }
+
+    #[test]
+    fn mutated_segments_never_panic(
+        content in arbitrary_content(),
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..20),
+    ) {
+        let mut bytes = encode_segment(writer(), 2, 7, &content).unwrap().to_vec();
+        let checked = bytes.len() - 12;
+        for (place, byte) in changes {
+            bytes[place.index(checked)] = byte;
+        }
+        // Without a panic is what counts; a change of a value is a valid segment.
+        if let Err(error) = decode_segment(&key(), resealed(bytes).into()) {
+            prop_assert!(matches!(error.kind(), ErrorKind::Corrupt | ErrorKind::Invalid));
+        }
     }
 }

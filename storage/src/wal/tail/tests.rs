@@ -53,6 +53,8 @@ async fn shards_and_segments_are_found_without_a_listing() {
     let want: Vec<_> = (1..=9).map(|s| (0, s)).chain([(1, 1), (1, 2)]).collect();
     assert_eq!(places(&view), want);
     assert_eq!(view.heads, marks(&[(0, 9), (1, 2)]));
+    let shared = |s: &Arc<Segment>| Arc::as_ptr(&s.series[0]);
+    assert_eq!(shared(&view.segments[0]), shared(&view.segments[8]));
 
     // Warm: one question per shard, and one for the shard that might be new.
     let before = store.counters().snapshot();
