@@ -1,0 +1,204 @@
+//! From YAML nodes to fields: every field is asked for by name, and what nobody asked for is an error.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::error::ConfigError;
+use super::yaml::{Key, Node, Value};
+use crate::duration::{ByteSize, parse_duration};
+
+/// The entries of one mapping, taken out one by one.
+pub(crate) struct Fields<'a> {
+    type_name: &'static str,
+    entries: Vec<(&'a Key, &'a Node)>,
+}
+
+/// An error at a node.
+pub(crate) fn error_at<T>(node: &Node, message: impl Into<String>) -> Result<T, ConfigError> {
+    Err(ConfigError::new(Some(node.at), message))
+}
+
+fn cannot_unmarshal<T>(node: &Node, into: &str) -> Result<T, ConfigError> {
+    error_at(
+        node,
+        format!("cannot unmarshal {} into {into}", node.describe()),
+    )
+}
+
+impl<'a> Fields<'a> {
+    /// The fields of a mapping. `type_name` is the type that Prometheus's messages name.
+    pub(crate) fn of(node: &'a Node, type_name: &'static str) -> Result<Self, ConfigError> {
+        let Value::Mapping(entries) = &node.value else {
+            return cannot_unmarshal(node, type_name);
+        };
+        let mut seen: Vec<(&Key, &Node)> = Vec::with_capacity(entries.len());
+        for (key, value) in entries {
+            if seen.iter().any(|(k, _)| k.name == key.name) {
+                return Err(ConfigError::new(
+                    Some(key.at),
+                    format!("field {} already set in type {type_name}", key.name),
+                ));
+            }
+            seen.push((key, value));
+        }
+        Ok(Self {
+            type_name,
+            entries: seen,
+        })
+    }
+
+    /// Takes a field out; a field without a value counts as absent.
+    pub(crate) fn take(&mut self, name: &str) -> Option<&'a Node> {
+        self.take_even_null(name).filter(|node| !node.is_null())
+    }
+
+    /// Takes a field out, also one that is there without a value.
+    pub(crate) fn take_even_null(&mut self, name: &str) -> Option<&'a Node> {
+        let index = self.entries.iter().position(|(k, _)| k.name == name)?;
+        Some(self.entries.remove(index).1)
+    }
+
+    /// Takes a field and reads it.
+    pub(crate) fn read<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a Node) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.take(name).map(read).transpose()
+    }
+
+    /// Refuses what is left: fields that Prometheus has and Varve has not, unless they say nothing, and fields that
+    /// nobody knows.
+    pub(crate) fn finish(self, unsupported: &[&str]) -> Result<(), ConfigError> {
+        for (key, node) in &self.entries {
+            if !unsupported.contains(&key.name.as_str()) {
+                return Err(ConfigError::new(
+                    Some(key.at),
+                    format!("field {} not found in type {}", key.name, self.type_name),
+                ));
+            }
+            if !node.is_vacuous() {
+                return Err(ConfigError::new(
+                    Some(key.at),
+                    format!("not supported yet: {}", key.name),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Accepts a field only where its value is the one that says what Varve does anyway.
+    pub(crate) fn accept_only(&mut self, name: &str, harmless: &str) -> Result<(), ConfigError> {
+        let Some(index) = self.entries.iter().position(|(k, _)| k.name == name) else {
+            return Ok(());
+        };
+        let (key, node) = self.entries.remove(index);
+        let same = match &node.value {
+            _ if node.is_null() => true,
+            Value::Scalar { text, .. } => text == harmless,
+            _ => false,
+        };
+        if same {
+            return Ok(());
+        }
+        Err(ConfigError::new(
+            Some(key.at),
+            format!("not supported yet: {name} other than {harmless}"),
+        ))
+    }
+}
+
+/// A string: the text of any scalar.
+pub(crate) fn string(node: &Node) -> Result<String, ConfigError> {
+    match &node.value {
+        Value::Scalar { text, .. } => Ok(text.clone()),
+        _ => cannot_unmarshal(node, "string"),
+    }
+}
+
+/// A boolean, by the words of YAML 1.1.
+pub(crate) fn boolean(node: &Node) -> Result<bool, ConfigError> {
+    if let Value::Scalar { text, plain: true } = &node.value {
+        match text.as_str() {
+            "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
+                return Ok(true);
+            }
+            "false" | "False" | "FALSE" | "n" | "N" | "no" | "No" | "NO" | "off" | "Off"
+            | "OFF" => {
+                return Ok(false);
+            }
+            _ => {}
+        }
+    }
+    cannot_unmarshal(node, "bool")
+}
+
+/// A whole number that is not negative.
+pub(crate) fn unsigned(node: &Node) -> Result<u64, ConfigError> {
+    if let Value::Scalar { text, plain: true } = &node.value
+        && let Ok(number) = text.replace('_', "").parse()
+    {
+        return Ok(number);
+    }
+    cannot_unmarshal(node, "uint")
+}
+
+/// A duration.
+pub(crate) fn duration(node: &Node) -> Result<Duration, ConfigError> {
+    parse_duration(&string(node)?).or_else(|message| error_at(node, message))
+}
+
+/// A number of bytes.
+pub(crate) fn byte_size(node: &Node) -> Result<ByteSize, ConfigError> {
+    ByteSize::parse(&string(node)?).or_else(|message| error_at(node, message))
+}
+
+/// A list, each item read by `read`.
+pub(crate) fn list<'a, T>(
+    node: &'a Node,
+    read: impl FnMut(&'a Node) -> Result<T, ConfigError>,
+) -> Result<Vec<T>, ConfigError> {
+    match &node.value {
+        Value::Sequence(items) => items.iter().map(read).collect(),
+        _ => cannot_unmarshal(node, "list"),
+    }
+}
+
+/// A list of strings.
+pub(crate) fn strings(node: &Node) -> Result<Vec<String>, ConfigError> {
+    list(node, string)
+}
+
+/// A map with string keys.
+pub(crate) fn map<T>(
+    node: &Node,
+    mut read: impl FnMut(&Key, &Node) -> Result<T, ConfigError>,
+) -> Result<BTreeMap<String, T>, ConfigError> {
+    let Value::Mapping(entries) = &node.value else {
+        return cannot_unmarshal(node, "map");
+    };
+    let mut out = BTreeMap::new();
+    for (key, value) in entries {
+        let value = read(key, value)?;
+        if out.insert(key.name.clone(), value).is_some() {
+            return Err(ConfigError::new(
+                Some(key.at),
+                format!("key {:?} already set in map", key.name),
+            ));
+        }
+    }
+    Ok(out)
+}
+
+/// A label set. Names are checked; null values are empty ones.
+pub(crate) fn labels(node: &Node) -> Result<BTreeMap<String, String>, ConfigError> {
+    map(node, |key, value| {
+        if key.name.is_empty() {
+            return Err(ConfigError::new(
+                Some(key.at),
+                format!("{:?} is not a valid label name", key.name),
+            ));
+        }
+        string(value)
+    })
+}

@@ -1,0 +1,72 @@
+//! Relabelling rules in a configuration.
+
+use super::decode::{Fields, error_at, list, string, unsigned};
+use super::error::ConfigError;
+use super::yaml::Node;
+use crate::names::NameValidation;
+use crate::relabel::{Action, AnchoredRegex, RelabelRule};
+
+/// Reads a list of rules. `what` names the list in the error about an empty rule: "target" or "metric".
+pub(super) fn rules(
+    node: &Node,
+    what: &str,
+    validation: NameValidation,
+) -> Result<Vec<RelabelRule>, ConfigError> {
+    list(node, |item| {
+        if item.is_null() {
+            return error_at(
+                item,
+                format!("empty or null {what} relabeling rule in scrape config"),
+            );
+        }
+        rule(item, validation)
+    })
+}
+
+fn rule(node: &Node, validation: NameValidation) -> Result<RelabelRule, ConfigError> {
+    let mut fields = Fields::of(node, "relabel.Config")?;
+    let default = RelabelRule::default();
+    let regex = match fields.take_even_null("regex") {
+        None => None,
+        Some(node) => {
+            // `regex:` without a value is the expression that matches the empty text.
+            let source = if node.is_null() {
+                String::new()
+            } else {
+                string(node)?
+            };
+            let regex = AnchoredRegex::new(&source).or_else(|reason| error_at(node, reason))?;
+            Some(regex)
+        }
+    };
+    let action = match fields.take("action") {
+        None => default.action,
+        Some(node) => Action::parse(&string(node)?).or_else(|reason| error_at(node, reason))?,
+    };
+    let source_labels = fields.read("source_labels", |node| {
+        list(node, |item| {
+            let name = string(item)?;
+            if name.is_empty() {
+                return error_at(item, "\"\" is not a valid label name");
+            }
+            Ok(name)
+        })
+    })?;
+    let rule = RelabelRule {
+        source_labels: source_labels.unwrap_or_default(),
+        separator: fields
+            .read("separator", string)?
+            .unwrap_or(default.separator),
+        regex,
+        modulus: fields.read("modulus", unsigned)?.unwrap_or(0),
+        target_label: fields.read("target_label", string)?.unwrap_or_default(),
+        replacement: fields
+            .read("replacement", string)?
+            .unwrap_or(default.replacement),
+        action,
+        validation,
+    };
+    fields.finish(&[])?;
+    rule.validate().or_else(|reason| error_at(node, reason))?;
+    Ok(rule)
+}

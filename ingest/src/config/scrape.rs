@@ -1,0 +1,368 @@
+//! One entry of `scrape_configs`: a job.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::decode::{Fields, boolean, duration, error_at, labels, list, map, string, strings};
+use super::error::ConfigError;
+use super::global::{Escaping, GlobalConfig, ScrapeLimits, name_validation};
+use super::http::{self, HttpClientConfig};
+use super::protocol::ScrapeProtocol;
+use super::relabel::rules;
+use super::yaml::Node;
+use crate::discovery::TargetGroup;
+use crate::duration::ByteSize;
+use crate::names::NameValidation;
+use crate::relabel::RelabelRule;
+
+/// A job: which targets, and how they are scraped. Values that the file leaves out are filled in.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScrapeConfig {
+    /// The value of the label `job`.
+    pub job_name: String,
+    /// Whether a label of the exposition wins over the target's.
+    pub honor_labels: bool,
+    /// Whether a timestamp of the exposition is kept.
+    pub honor_timestamps: bool,
+    /// Whether series with timestamps of their own get stale markers.
+    pub track_timestamps_staleness: bool,
+    /// Query parameters.
+    pub params: BTreeMap<String, Vec<String>>,
+    /// How often targets are scraped.
+    pub scrape_interval: Duration,
+    /// How long a scrape may take.
+    pub scrape_timeout: Duration,
+    /// The formats to ask for, the most wanted first.
+    pub scrape_protocols: Vec<ScrapeProtocol>,
+    /// The format of responses whose Content-Type is missing or unknown.
+    pub fallback_scrape_protocol: Option<ScrapeProtocol>,
+    /// The path of the URL.
+    pub metrics_path: String,
+    /// The scheme of the URL.
+    pub scheme: String,
+    /// Whether compressed responses are asked for.
+    pub enable_compression: bool,
+    /// Limits.
+    pub limits: ScrapeLimits,
+    /// Which names are valid.
+    pub validation: NameValidation,
+    /// How names are escaped.
+    pub escaping: Escaping,
+    /// Whether three more series describe each scrape.
+    pub extra_scrape_metrics: bool,
+    /// Authentication, TLS and redirects.
+    pub http: HttpClientConfig,
+    /// Rules on targets.
+    pub relabel_configs: Vec<RelabelRule>,
+    /// Rules on series.
+    pub metric_relabel_configs: Vec<RelabelRule>,
+    /// Targets that stand in the configuration.
+    pub static_configs: Vec<TargetGroup>,
+    /// Targets that stand in files.
+    pub file_sd_configs: Vec<FileDiscoveryConfig>,
+}
+
+/// One entry of `file_sd_configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileDiscoveryConfig {
+    /// The files; the last part of a path may have `*` in it.
+    pub files: Vec<PathBuf>,
+    /// How often files are read again even where nothing seems to have changed.
+    pub refresh_interval: Duration,
+}
+
+/// Fields of Prometheus's scrape configuration that Varve does not have.
+const UNSUPPORTED: &[&str] = &[
+    "aws_sd_configs",
+    "azure_sd_configs",
+    "consul_sd_configs",
+    "digitalocean_sd_configs",
+    "dns_sd_configs",
+    "docker_sd_configs",
+    "dockerswarm_sd_configs",
+    "ec2_sd_configs",
+    "ecs_sd_configs",
+    "elasticache_sd_configs",
+    "eureka_sd_configs",
+    "gce_sd_configs",
+    "hetzner_sd_configs",
+    "http_sd_configs",
+    "ionos_sd_configs",
+    "kubernetes_sd_configs",
+    "kuma_sd_configs",
+    "lightsail_sd_configs",
+    "linode_sd_configs",
+    "marathon_sd_configs",
+    "msk_sd_configs",
+    "native_histogram_bucket_limit",
+    "native_histogram_min_bucket_factor",
+    "nerve_sd_configs",
+    "nomad_sd_configs",
+    "oci_sd_configs",
+    "openstack_sd_configs",
+    "outscale_sd_configs",
+    "ovhcloud_sd_configs",
+    "puppetdb_sd_configs",
+    "rds_sd_configs",
+    "scaleway_sd_configs",
+    "scrape_failure_log_file",
+    "serverset_sd_configs",
+    "stackit_sd_configs",
+    "triton_sd_configs",
+    "uyuni_sd_configs",
+    "vultr_sd_configs",
+];
+
+impl ScrapeConfig {
+    /// Reads a job and fills in what it takes from `global`. File names are relative to `directory`.
+    pub(super) fn decode(
+        node: &Node,
+        global: &GlobalConfig,
+        directory: &Path,
+    ) -> Result<Self, ConfigError> {
+        if node.is_null() {
+            return error_at(node, "empty or null scrape config section");
+        }
+        let mut fields = Fields::of(node, "config.ScrapeConfig")?;
+        let job_name = fields.read("job_name", string)?.unwrap_or_default();
+        if job_name.is_empty() {
+            return error_at(node, "job_name is empty");
+        }
+        let (scrape_interval, scrape_timeout) = times(&mut fields, node, global, &job_name)?;
+        let (validation, escaping) = naming(&mut fields, node, global)?;
+        fields.accept_only("scrape_native_histograms", "false")?;
+        fields.accept_only("convert_classic_histograms_to_nhcb", "false")?;
+        // Native histograms are not scraped, so classic ones always are.
+        fields.read("always_scrape_classic_histograms", boolean)?;
+        let relabel_configs = fields
+            .read("relabel_configs", |node| rules(node, "target", validation))?
+            .unwrap_or_default();
+        let check_addresses = relabel_configs.is_empty();
+        let protocols = fields.read("scrape_protocols", ScrapeProtocol::decode_list)?;
+        let config = Self {
+            honor_labels: flag(&mut fields, "honor_labels", false)?,
+            honor_timestamps: flag(&mut fields, "honor_timestamps", true)?,
+            track_timestamps_staleness: flag(&mut fields, "track_timestamps_staleness", false)?,
+            params: fields
+                .read("params", |node| map(node, |_, values| strings(values)))?
+                .unwrap_or_default(),
+            scrape_interval,
+            scrape_timeout,
+            scrape_protocols: protocols
+                .or_else(|| global.scrape_protocols.clone())
+                .unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec()),
+            fallback_scrape_protocol: fields
+                .read("fallback_scrape_protocol", ScrapeProtocol::decode)?,
+            metrics_path: fields
+                .read("metrics_path", string)?
+                .unwrap_or_else(|| "/metrics".to_owned()),
+            scheme: fields
+                .read("scheme", string)?
+                .unwrap_or_else(|| "http".to_owned()),
+            enable_compression: flag(&mut fields, "enable_compression", true)?,
+            limits: ScrapeLimits::take(&mut fields)?.or(&global.limits),
+            validation,
+            escaping,
+            extra_scrape_metrics: flag(
+                &mut fields,
+                "extra_scrape_metrics",
+                global.extra_scrape_metrics,
+            )?,
+            http: HttpClientConfig::take(&mut fields, node, directory)?,
+            relabel_configs,
+            metric_relabel_configs: fields
+                .read("metric_relabel_configs", |node| {
+                    rules(node, "metric", validation)
+                })?
+                .unwrap_or_default(),
+            static_configs: fields
+                .read("static_configs", |node| {
+                    static_groups(node, check_addresses)
+                })?
+                .unwrap_or_default(),
+            file_sd_configs: fields
+                .read("file_sd_configs", |node| {
+                    list(node, |item| FileDiscoveryConfig::decode(item, directory))
+                })?
+                .unwrap_or_default(),
+            job_name,
+        };
+        let mut unsupported = UNSUPPORTED.to_vec();
+        unsupported.extend(http::UNSUPPORTED);
+        fields.finish(&unsupported)?;
+        Ok(config)
+    }
+
+    /// Whether a target's scrapes are the same under `other`: all but where targets come from and how many there may be.
+    pub fn same_scrapes_as(&self, other: &Self) -> bool {
+        self.of_scrapes() == other.of_scrapes()
+    }
+
+    /// Whether a target's series come out the same under `other`; then what is known about them stays valid.
+    pub fn same_series_as(&self, other: &Self) -> bool {
+        let relevant = |config: Self| Self {
+            http: HttpClientConfig::default(),
+            limits: ScrapeLimits {
+                samples: 0,
+                body_size: ByteSize(0),
+                ..config.limits
+            },
+            ..config
+        };
+        relevant(self.of_scrapes()) == relevant(other.of_scrapes())
+    }
+
+    /// The configuration without what a target's own labels already say.
+    fn of_scrapes(&self) -> Self {
+        Self {
+            scrape_interval: Duration::ZERO,
+            scrape_timeout: Duration::ZERO,
+            limits: ScrapeLimits {
+                targets: 0,
+                kept_dropped_targets: 0,
+                ..self.limits
+            },
+            relabel_configs: Vec::new(),
+            static_configs: Vec::new(),
+            file_sd_configs: Vec::new(),
+            ..self.clone()
+        }
+    }
+}
+
+fn flag(fields: &mut Fields<'_>, name: &str, default: bool) -> Result<bool, ConfigError> {
+    Ok(fields.read(name, boolean)?.unwrap_or(default))
+}
+
+fn times(
+    fields: &mut Fields<'_>,
+    node: &Node,
+    global: &GlobalConfig,
+    job_name: &str,
+) -> Result<(Duration, Duration), ConfigError> {
+    let positive = |d: &Duration| !d.is_zero();
+    let interval = fields
+        .read("scrape_interval", duration)?
+        .filter(positive)
+        .unwrap_or(global.scrape_interval);
+    let timeout_node = fields.take("scrape_timeout");
+    let timeout = timeout_node.map(duration).transpose()?.filter(positive);
+    if timeout.is_some_and(|timeout| timeout > interval) {
+        return error_at(
+            timeout_node.unwrap_or(node),
+            format!(
+                "scrape timeout greater than scrape interval for scrape config with job name {job_name:?}"
+            ),
+        );
+    }
+    Ok((
+        interval,
+        timeout.unwrap_or_else(|| global.scrape_timeout.min(interval)),
+    ))
+}
+
+fn naming(
+    fields: &mut Fields<'_>,
+    node: &Node,
+    global: &GlobalConfig,
+) -> Result<(NameValidation, Escaping), ConfigError> {
+    let own_validation = fields.read("metric_name_validation_scheme", name_validation)?;
+    let validation = own_validation.unwrap_or(global.validation);
+    let own_escaping = fields.read("metric_name_escaping_scheme", Escaping::decode)?;
+    let escaping = own_escaping.unwrap_or_else(|| match (own_validation, global.escaping) {
+        (None, Some(escaping)) => escaping,
+        _ => Escaping::default_for(validation),
+    });
+    if escaping == Escaping::AllowUtf8 && validation != NameValidation::Utf8 {
+        return error_at(
+            node,
+            "utf8 metric names requested but validation scheme is not set to UTF8",
+        );
+    }
+    Ok((validation, escaping))
+}
+
+fn static_groups(node: &Node, check_addresses: bool) -> Result<Vec<TargetGroup>, ConfigError> {
+    let mut index = 0;
+    list(node, |item| {
+        if item.is_null() {
+            return error_at(item, "empty or null section in static_configs");
+        }
+        let group = target_group(item, &index.to_string(), check_addresses)?;
+        index += 1;
+        Ok(group)
+    })
+}
+
+/// Reads `targets` and `labels`: an entry of `static_configs`, or of a discovery file.
+pub(crate) fn target_group(
+    node: &Node,
+    source: &str,
+    check_addresses: bool,
+) -> Result<TargetGroup, ConfigError> {
+    let mut fields = Fields::of(node, "targetgroup.Group")?;
+    let targets = fields.read("targets", |node| {
+        list(node, |item| {
+            let address = string(item)?;
+            if check_addresses && address.contains('/') {
+                return error_at(item, format!("{address:?} is not a valid hostname"));
+            }
+            Ok(address)
+        })
+    })?;
+    let group = TargetGroup {
+        source: source.to_owned(),
+        targets: targets.unwrap_or_default(),
+        labels: fields.read("labels", labels)?.unwrap_or_default(),
+    };
+    fields.finish(&[])?;
+    Ok(group)
+}
+
+impl FileDiscoveryConfig {
+    fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
+        if node.is_null() {
+            return error_at(node, "empty or null section in file_sd_configs");
+        }
+        let mut fields = Fields::of(node, "file.plain")?;
+        let files = fields.read("files", |node| {
+            list(node, |item| {
+                let name = string(item)?;
+                if !is_discovery_file(&name) {
+                    return error_at(
+                        item,
+                        format!("path name {name:?} is not valid for file discovery"),
+                    );
+                }
+                Ok(directory.join(name))
+            })
+        })?;
+        let config = Self {
+            files: files.unwrap_or_default(),
+            refresh_interval: fields
+                .read("refresh_interval", duration)?
+                .filter(|d| !d.is_zero())
+                .unwrap_or(Duration::from_secs(5 * 60)),
+        };
+        if config.files.is_empty() {
+            return error_at(
+                node,
+                "file service discovery config must contain at least one path name",
+            );
+        }
+        fields.finish(&[])?;
+        Ok(config)
+    }
+}
+
+/// A path with at most one `*`, in its last part, that ends in `.json`, `.yml` or `.yaml`.
+fn is_discovery_file(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let known = [".json", ".yml", ".yaml"]
+        .iter()
+        .any(|suffix| lower.len() > suffix.len() && lower.ends_with(suffix));
+    let mut parts = name.split('*');
+    let after_star = parts.nth(1).unwrap_or("");
+    known && parts.next().is_none() && !after_star.contains('/')
+}

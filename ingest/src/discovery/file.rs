@@ -1,0 +1,214 @@
+//! Targets from files (`file_sd_configs`).
+//!
+//! Files are polled: their modification time and size every few seconds, their content when one of these changed or
+//! when the refresh interval is over. A file that cannot be read or parsed keeps its last good groups; a file that is
+//! gone takes its groups with it.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
+
+use super::TargetGroup;
+use crate::config::{FileDiscoveryConfig, parse_target_groups};
+
+/// How often files are looked at.
+pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a file looked like when it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stamp {
+    modified: Option<SystemTime>,
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct FileState {
+    stamp: Option<Stamp>,
+    groups: Vec<TargetGroup>,
+}
+
+/// The discovery of one entry of `file_sd_configs`.
+#[derive(Debug)]
+pub struct FileDiscovery {
+    config: FileDiscoveryConfig,
+    files: BTreeMap<PathBuf, FileState>,
+    refreshed: Option<Instant>,
+    /// Reads that failed so far.
+    errors: u64,
+}
+
+impl FileDiscovery {
+    /// A discovery that has read nothing yet.
+    pub fn new(config: FileDiscoveryConfig) -> Self {
+        Self {
+            config,
+            files: BTreeMap::new(),
+            refreshed: None,
+            errors: 0,
+        }
+    }
+
+    /// The entry that it discovers for.
+    pub fn config(&self) -> &FileDiscoveryConfig {
+        &self.config
+    }
+
+    /// Looks at the files and reads those that changed; `true` if any group is different from before. Does file
+    /// system requests, so it belongs on a blocking thread.
+    pub fn poll(&mut self) -> bool {
+        let due = self
+            .refreshed
+            .is_none_or(|at| at.elapsed() >= self.config.refresh_interval);
+        if due {
+            self.refreshed = Some(Instant::now());
+        }
+        let mut changed = false;
+        let mut previous = std::mem::take(&mut self.files);
+        for path in self.matching_files() {
+            let mut state = previous.remove(&path).unwrap_or(FileState {
+                stamp: None,
+                groups: Vec::new(),
+            });
+            let stamp = stamp(&path);
+            if due || stamp != state.stamp {
+                match read_groups(&path) {
+                    Ok(groups) => {
+                        changed |= groups != state.groups;
+                        state.groups = groups;
+                    }
+                    Err(reason) => {
+                        self.errors += 1;
+                        tracing::error!(
+                            path = %path.display(),
+                            reason,
+                            "cannot read a file with targets; its last good targets stay"
+                        );
+                    }
+                }
+                state.stamp = stamp;
+            }
+            self.files.insert(path, state);
+        }
+        // What is left matched before and is gone now.
+        changed | previous.values().any(|state| !state.groups.is_empty())
+    }
+
+    /// The groups of all files, as of the last poll.
+    pub fn groups(&self) -> impl Iterator<Item = &TargetGroup> {
+        self.files.values().flat_map(|state| &state.groups)
+    }
+
+    /// Reads that failed so far.
+    pub fn errors(&self) -> u64 {
+        self.errors
+    }
+
+    fn matching_files(&self) -> Vec<PathBuf> {
+        self.config.files.iter().flat_map(|p| expand(p)).collect()
+    }
+}
+
+fn stamp(path: &Path) -> Option<Stamp> {
+    let metadata = std::fs::metadata(path).ok()?;
+    Some(Stamp {
+        modified: metadata.modified().ok(),
+        bytes: metadata.len(),
+    })
+}
+
+fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
+    let file = path.display().to_string();
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    if file.to_ascii_lowercase().ends_with(".json") {
+        // JSON is YAML too, but a `.json` file that only YAML accepts is a mistake.
+        serde_json::from_str::<serde_json::Value>(&text).map_err(|error| error.to_string())?;
+    }
+    parse_target_groups(&text, &file).map_err(|error| error.to_string())
+}
+
+/// The files that a path with a `*` in its last part stands for; a path without one stands for itself where it exists.
+fn expand(pattern: &Path) -> Vec<PathBuf> {
+    let name = pattern.file_name().unwrap_or_default().to_string_lossy();
+    let Some((prefix, suffix)) = name.split_once('*') else {
+        return match pattern.exists() {
+            true => vec![pattern.to_owned()],
+            false => Vec::new(),
+        };
+    };
+    let folder = match pattern.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut files: Vec<_> = entries
+        .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
+        .filter(|file| {
+            file.len() >= prefix.len() + suffix.len()
+                && file.starts_with(prefix)
+                && file.ends_with(suffix)
+        })
+        .map(|file| pattern.with_file_name(file))
+        .collect();
+    files.sort();
+    files
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn discovery(folder: &Path, pattern: &str) -> FileDiscovery {
+        FileDiscovery::new(FileDiscoveryConfig {
+            files: vec![folder.join(pattern)],
+            refresh_interval: Duration::from_secs(300),
+        })
+    }
+
+    fn addresses(discovery: &FileDiscovery) -> Vec<String> {
+        discovery.groups().flat_map(|g| g.targets.clone()).collect()
+    }
+
+    #[test]
+    fn files_come_change_and_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut found = discovery(folder.path(), "t*.yml");
+        assert!(!found.poll());
+        std::fs::write(folder.path().join("t1.yml"), "- targets: [a:1]\n").unwrap();
+        std::fs::write(folder.path().join("other.yml"), "- targets: [x:1]\n").unwrap();
+        assert!(found.poll() && !found.poll());
+        assert_eq!(addresses(&found), ["a:1"]);
+        std::fs::write(folder.path().join("t2.yml"), "- targets: [b:1, c:1]\n").unwrap();
+        assert!(found.poll());
+        assert_eq!(addresses(&found), ["a:1", "b:1", "c:1"]);
+        std::fs::remove_file(folder.path().join("t1.yml")).unwrap();
+        assert!(found.poll());
+        assert_eq!(addresses(&found), ["b:1", "c:1"]);
+    }
+
+    #[test]
+    fn a_broken_file_keeps_its_last_good_targets() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.json");
+        std::fs::write(&path, r#"[{"targets": ["a:1"]}]"#).unwrap();
+        let mut found = discovery(folder.path(), "t.json");
+        assert!(found.poll());
+        for broken in [
+            r#"[{"targets": ["#,
+            "- targets: [not json]\n",
+            r#"[{"tragets": []}]"#,
+        ] {
+            std::fs::write(&path, broken).unwrap();
+            assert!(!found.poll(), "{broken}");
+            assert_eq!(addresses(&found), ["a:1"]);
+        }
+        assert_eq!(found.errors(), 3);
+        std::fs::write(&path, r#"[{"targets": ["b:1"], "labels": {"x": "y"}}]"#).unwrap();
+        assert!(found.poll());
+        let group = found.groups().next().unwrap();
+        assert_eq!(group.labels["__meta_filepath"], path.display().to_string());
+        assert_eq!(group.labels["x"], "y");
+    }
+}
