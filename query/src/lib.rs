@@ -20,7 +20,9 @@ pub mod json;
 pub mod kernels;
 pub mod result;
 pub mod selector;
+pub mod source;
 pub mod vector;
+pub mod window;
 
 pub use error::{Error, ErrorKind, Result};
 pub use grid::StepGrid;

@@ -1,0 +1,146 @@
+//! A window function bound to its windows: evaluates one series.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::kernels::{
+    Samples, Scratch, StepArg, StepOutput, WindowGrid, evaluate_instant, evaluate_range,
+};
+use crate::selector::Evaluation;
+
+/// What is made of one series' samples, with every parameter.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
+pub struct WindowKernel {
+    /// The windows of all steps.
+    pub windows: WindowGrid,
+    /// What is made of the samples in them.
+    pub evaluation: Evaluation,
+}
+
+impl WindowKernel {
+    /// Whether one evaluation serves all steps: `@` pins the window, and nothing else differs from step to step.
+    fn repeats(&self) -> bool {
+        self.windows.at_ms.is_some()
+            && match &self.evaluation {
+                Evaluation::Instant(_) => true,
+                Evaluation::Range { function, args } => {
+                    function.depends_on_window_only()
+                        && args.iter().all(|arg| matches!(arg, StepArg::Constant(_)))
+                }
+            }
+    }
+
+    /// Evaluates all steps for one series. `out` has a slot per step.
+    pub(crate) fn evaluate(
+        &self,
+        samples: Samples<'_>,
+        scratch: &mut Scratch,
+        out: &mut StepOutput<'_>,
+    ) -> Result<()> {
+        if self.windows.grid.steps > 1 && self.repeats() {
+            let (mut value, mut present) = ([0.0], [false]);
+            let mut windows = self.windows;
+            windows.grid.steps = 1;
+            let mut once = StepOutput {
+                values: &mut value,
+                present: &mut present,
+            };
+            self.evaluate_on(&windows, samples, scratch, &mut once)?;
+            out.values.fill(value[0]);
+            out.present.fill(present[0]);
+            return Ok(());
+        }
+        self.evaluate_on(&self.windows, samples, scratch, out)
+    }
+
+    fn evaluate_on(
+        &self,
+        windows: &WindowGrid,
+        samples: Samples<'_>,
+        scratch: &mut Scratch,
+        out: &mut StepOutput<'_>,
+    ) -> Result<()> {
+        match &self.evaluation {
+            Evaluation::Instant(lookback) => evaluate_instant(*lookback, samples, windows, out),
+            Evaluation::Range { function, args } => {
+                evaluate_range(*function, args, samples, windows, scratch, out)
+                    .map_err(|error| Error::Execution(error.to_string()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// For EXPLAIN: every parameter.
+impl fmt::Display for WindowKernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let WindowGrid {
+            grid,
+            range_ms,
+            offset_ms,
+            at_ms,
+        } = &self.windows;
+        write!(
+            f,
+            "{}, window={range_ms}ms, offset={offset_ms}ms",
+            self.evaluation
+        )?;
+        if let Some(at_ms) = at_ms {
+            write!(f, ", @={at_ms}")?;
+        }
+        write!(f, ", steps={grid}")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::grid::StepGrid;
+    use crate::kernels::RangeFunction;
+
+    #[test]
+    fn a_pinned_window_gives_one_value_for_all_steps() {
+        let range = |function, args| Evaluation::Range { function, args };
+        for (evaluation, want) in [
+            (range(RangeFunction::SumOverTime, vec![]), [6.0, 6.0, 6.0]),
+            (
+                range(RangeFunction::PredictLinear, vec![StepArg::Constant(0.0)]),
+                [10.0, 11.0, 12.0],
+            ),
+            (
+                range(
+                    RangeFunction::QuantileOverTime,
+                    vec![StepArg::PerStep([0.0, 0.5, 1.0].into())],
+                ),
+                [1.0, 2.0, 3.0],
+            ),
+        ] {
+            let kernel = WindowKernel {
+                windows: WindowGrid {
+                    grid: StepGrid::range(10_000, 12_000, 1_000),
+                    range_ms: 10_000,
+                    offset_ms: 0,
+                    at_ms: Some(5_000),
+                },
+                evaluation,
+            };
+            let (mut values, mut present) = ([0.0; 3], [false; 3]);
+            kernel
+                .evaluate(
+                    Samples {
+                        timestamps: &[1_000, 2_000, 3_000, 6_000],
+                        values: &[1.0, 2.0, 3.0, 99.0],
+                    },
+                    &mut Scratch::default(),
+                    &mut StepOutput {
+                        values: &mut values,
+                        present: &mut present,
+                    },
+                )
+                .unwrap();
+            assert_eq!(values, want, "{kernel}");
+            assert_eq!(present, [true; 3]);
+        }
+    }
+}
