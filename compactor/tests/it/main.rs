@@ -7,3 +7,4 @@ mod faults;
 mod merging;
 mod passes;
 mod races;
+mod reading;

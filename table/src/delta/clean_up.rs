@@ -38,7 +38,7 @@ pub struct CleanUpOptions {
 impl Default for CleanUpOptions {
     fn default() -> Self {
         Self {
-            grace: Duration::from_secs(600),
+            grace: varve_storage::wal::GRACE_DEFAULT,
             orphan_age: Duration::from_secs(24 * 3600),
             log_retention: Duration::from_secs(24 * 3600),
         }

@@ -25,6 +25,8 @@ use varve_storage::columns;
 /// have been cleaned up, and "not found" would then look like "nothing new". The clean-up keeps entries at least
 /// four times as long (see [`super::CleanUpOptions`]).
 const IDLE_MAX: Duration = Duration::from_secs(6 * 3600);
+/// A commit on a snapshot that was loaded longer ago is verified after its PUT.
+const LATE: Duration = Duration::from_secs(3600);
 /// Rounds of reload and retry before a commit gives up: each lost round is another writer's progress.
 const CONFLICT_ROUNDS: u32 = 100;
 
@@ -213,7 +215,20 @@ impl DeltaTable {
                 feature: format!("Delta writer version {}", protocol.min_writer_version),
             });
         }
+        let loaded_at = {
+            let state = self.state.lock().await;
+            let current = state
+                .as_ref()
+                .filter(|s| s.snapshot.version == base.version);
+            current.map_or(SystemTime::UNIX_EPOCH, |state| state.started_at)
+        };
         let outcome = commit.put(self.store.as_ref(), base, now_ms).await?;
+        let late = SystemTime::now()
+            .duration_since(loaded_at)
+            .is_ok_and(|age| age >= LATE);
+        if late && matches!(outcome, CommitOutcome::Committed(_)) {
+            self.check_not_late(base).await?;
+        }
         if let CommitOutcome::Committed(next) = &outcome
             && let Some(state) = self.state.lock().await.as_mut()
             && state.snapshot.version < next.version
@@ -221,6 +236,28 @@ impl DeltaTable {
             state.snapshot = Arc::clone(next);
         }
         Ok(outcome)
+    }
+
+    /// Undoes a commit that a sleeper put where the clean-up had made room.
+    ///
+    /// Entries are deleted in ascending order and behind a checkpoint. So if the entry of `base` is gone, ours may be one that had been
+    /// taken, and deleted: nobody will read it, and its name is given back.
+    async fn check_not_late(&self, base: &TableSnapshot) -> Result<()> {
+        let before = entry_key(&self.root, base.version);
+        if load::get(self.store.as_ref(), &before).await?.is_some() {
+            return Ok(());
+        }
+        let ours = entry_key(&self.root, base.version + 1);
+        self.store
+            .delete(&ours)
+            .await
+            .map_err(|e| Error::store("delete", &ours, e))?;
+        *self.state.lock().await = None;
+        Err(Error::CommitUnknown {
+            key: ours.to_string(),
+            reason: "this process slept for so long that the log was cleaned up meanwhile"
+                .to_owned(),
+        })
     }
 
     /// Commits on the newest version: after a conflict the table is loaded again and the guard decides anew whether

@@ -266,7 +266,7 @@ async fn clean_up_keeps_what_is_live_young_or_needed() {
     let options = CleanUpOptions::default();
     let clean = |at_ms| table.clean_up(&options, at_ms);
     assert_eq!(clean(now_ms + 1_000).await.unwrap(), CleanUp::default());
-    let later = clean(now_ms + 600_000).await.unwrap();
+    let later = clean(now_ms + 900_000).await.unwrap();
     assert_eq!(
         (later.replaced_files, later.orphans, later.log_objects),
         (1, 0, 0)
@@ -308,4 +308,33 @@ async fn marks_of_the_past_are_found() {
     let past = table.wal_marks_at(20_000).await.unwrap()[&0];
     assert!((1..=11).contains(&past), "{past}");
     assert_eq!(table.wal_marks_at(10).await.unwrap(), [].into());
+}
+
+#[tokio::test]
+async fn a_commit_of_a_sleeper_does_not_land_where_the_log_was_cleaned_up() {
+    let store = store();
+    let one = table(&store).await;
+    let sleeper = table(&store).await;
+    let base = committed(&one, Commit::append("WAL").advance(0, 0, 1)).await;
+    for i in 1..4 {
+        committed(&one, Commit::append("WAL").advance(0, i, i + 1)).await;
+    }
+    let newest = one.refresh().await.unwrap();
+    one.checkpoint(&newest).await.unwrap();
+    for version in 0..newest.version {
+        let key = entry_key(one.root(), version);
+        store.delete(&key).await.unwrap();
+    }
+    // Its own snapshot is of another version than `base`, so the age of `base` is unknown.
+    let commit = Commit::append("WAL").advance(0, 1, 2);
+    let error = sleeper.try_commit(&base, &commit, 0).await.unwrap_err();
+    assert!(
+        matches!(error, crate::Error::CommitUnknown { .. }),
+        "{error}"
+    );
+    assert!(store.head(&entry_key(one.root(), 2)).await.is_err());
+    assert_eq!(
+        sleeper.refresh().await.unwrap().wal_marks(),
+        [(0, 4)].into()
+    );
 }

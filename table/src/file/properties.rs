@@ -22,8 +22,12 @@ const PAGE_ROWS: usize = 4096;
 pub(super) const ROW_GROUP_BYTES: usize = 16 << 20;
 /// Rows of a row group, for tables whose rows are small.
 const ROW_GROUP_ROWS: usize = 1 << 18;
-/// Values on which the encodings of a file are tried.
-pub(super) const TRIAL_VALUES: usize = 1 << 16;
+/// Values that a file holds back before its encodings are tried: metrics differ, and the first ones alone mislead.
+pub(super) const HELD_VALUES_MAX: usize = 1 << 20;
+/// Values on which encodings are tried, spread over those that were held back.
+const TRIAL_VALUES: usize = 1 << 17;
+/// Neighbouring values that are tried together, as they will lie in one page.
+const TRIAL_RUN: usize = 1 << 13;
 
 /// Leaf columns by their path in Parquet.
 fn path(parts: &[&str]) -> ColumnPath {
@@ -97,39 +101,60 @@ pub(super) fn options(
         .with_skip_arrow_metadata(true))
 }
 
-/// Chooses the encoding of `values` by trying both on some rows: byte-stream-split wins on files of noisy
+/// Chooses the encoding of `values` by trying both on some of them: byte-stream-split wins on files of noisy
 /// floats or slowly rising integers, plain where rows resemble each other, which is the rule.
 pub(super) fn values_encoding(batches: &[RecordBatch], level: u8) -> Result<Encoding> {
-    let mut chosen = Encoding::PLAIN;
-    let mut least = usize::MAX;
-    for encoding in [Encoding::PLAIN, Encoding::BYTE_STREAM_SPLIT] {
-        let bytes = trial(batches, encoding, level)?;
-        if bytes < least {
-            least = bytes;
-            chosen = encoding;
-        }
-    }
-    Ok(chosen)
+    let runs = trial_runs(batches);
+    let plain = trial(&runs, Encoding::PLAIN, level)?;
+    let split = trial(&runs, Encoding::BYTE_STREAM_SPLIT, level)?;
+    // A trial is short of the far repetitions that help plain values.
+    Ok(if split + split / 32 < plain {
+        Encoding::BYTE_STREAM_SPLIT
+    } else {
+        Encoding::PLAIN
+    })
 }
 
-fn trial(batches: &[RecordBatch], encoding: Encoding, level: u8) -> Result<usize> {
+/// Runs of neighbouring values, evenly spread.
+fn trial_runs(batches: &[RecordBatch]) -> Vec<ArrayRef> {
+    let columns: Vec<&ArrayRef> = batches
+        .iter()
+        .filter_map(|batch| {
+            Some(
+                batch
+                    .column_by_name(columns::VALUES)?
+                    .as_list_opt::<i32>()?
+                    .values(),
+            )
+        })
+        .collect();
+    let total: usize = columns.iter().map(|values| values.len()).sum();
+    let stride = TRIAL_RUN * total.div_ceil(TRIAL_VALUES).max(1);
+    let mut runs = Vec::new();
+    let mut next = 0;
+    for values in columns {
+        while next < values.len() {
+            runs.push(values.slice(next, TRIAL_RUN.min(values.len() - next)));
+            next += stride;
+        }
+        next -= values.len();
+    }
+    runs
+}
+
+fn trial(runs: &[ArrayRef], encoding: Encoding, level: u8) -> Result<usize> {
     let failed = |e: parquet::errors::ParquetError| Error::encode("a trial of encodings", e);
     let field = Field::new(columns::VALUES, DataType::Float64, true);
     let schema = Arc::new(Schema::new(vec![field]));
-    let properties = base(level)?.set_encoding(encoding).build();
+    // Pages end by their size here, as those of lists do.
+    let properties = base(level)?
+        .set_data_page_row_count_limit(usize::MAX)
+        .set_encoding(encoding)
+        .build();
     let mut writer =
         ArrowWriter::try_new(Vec::new(), Arc::clone(&schema), Some(properties)).map_err(failed)?;
-    let mut left = TRIAL_VALUES;
-    for batch in batches {
-        let Some(list) = batch
-            .column_by_name(columns::VALUES)
-            .and_then(|column| column.as_list_opt::<i32>())
-        else {
-            continue;
-        };
-        let values: ArrayRef = list.values().slice(0, list.values().len().min(left));
-        left -= values.len();
-        let column = RecordBatch::try_new(Arc::clone(&schema), vec![values])
+    for run in runs {
+        let column = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::clone(run)])
             .map_err(|e| Error::encode("a trial of encodings", e))?;
         writer.write(&column).map_err(failed)?;
     }

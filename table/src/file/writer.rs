@@ -13,7 +13,7 @@ use parquet::basic::Encoding;
 use uuid::Uuid;
 use varve_storage::columns;
 
-use super::properties::{self, TRIAL_VALUES};
+use super::properties::{self, HELD_VALUES_MAX};
 use crate::delta::Add;
 use crate::error::{Error, Result};
 use crate::kind::{FAMILY, TableKind};
@@ -109,7 +109,7 @@ impl TableFileWriter {
         self.held_values += values_len(batch);
         self.held.push(batch.clone());
         let tries = self.kind == TableKind::Samples && self.level > 0;
-        if tries && self.held_values < TRIAL_VALUES {
+        if tries && self.held_values < HELD_VALUES_MAX {
             return Ok(());
         }
         self.start()
