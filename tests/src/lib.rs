@@ -2,4 +2,13 @@
 //!
 //! The tests themselves are one binary, `tests/it/main.rs`, because every further test target would link DataFusion again.
 
+pub mod archive;
+pub mod exporter;
+pub mod http_api;
+pub mod process;
+pub mod query_list;
+pub mod random;
+pub mod remote_write;
 pub mod s3;
+pub mod samples;
+pub mod stores;

@@ -3,4 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod damage;
+mod faults;
+mod races;
 mod s3_double;
+mod scenario;
