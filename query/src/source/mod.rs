@@ -21,7 +21,6 @@ mod file_scan;
 #[cfg(test)]
 mod fixture;
 mod id_filter;
-mod listing;
 mod matcher;
 mod raw;
 mod reader;
@@ -36,7 +35,6 @@ mod tests;
 
 pub use archive::{ArchiveFile, ArchiveParts, ArchiveSource, WalRows};
 pub use cache::SourceCaches;
-pub use listing::Listing;
 pub use scan::SamplesScan;
 pub use series_set::SeriesSet;
 

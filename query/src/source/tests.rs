@@ -192,45 +192,21 @@ async fn two_label_sets_with_one_id_are_an_error() {
 }
 
 #[tokio::test]
-async fn questions_about_labels_do_not_touch_samples() {
+async fn finding_series_does_not_touch_samples() {
     let mut fixture = Fixture::new();
     fixture
         .add_file(vec![
             slice(&series(&[("__name__", "up"), ("job", "a")]), &[(1, 1.0)]),
-            slice(
-                &series(&[("__name__", "up"), ("job", "b"), ("env", "x")]),
-                &[(1, 1.0)],
-            ),
             slice(&series(&[("__name__", "down"), ("job", "c")]), &[(1, 1.0)]),
         ])
         .await;
     fixture.put_bytes("samples/0.parquet", Vec::new()).await;
     let (source, counters) = fixture.source();
-    let names = source
-        .label_names(&[named("up")], 0, 9, None)
-        .await
-        .unwrap();
-    assert_eq!(names.items, ["__name__", "env", "job"]);
-    let values = source
-        .label_values("job", &[], 0, 9, Some(2))
-        .await
-        .unwrap();
-    assert_eq!(
-        (values.items, values.truncated),
-        (vec!["a".to_owned(), "b".to_owned()], true)
-    );
-    let both = [named("down"), named("up")];
-    let found = source.series(&both, 0, 9, None).await.unwrap();
-    assert_eq!(found.items.len(), 3);
-    assert!(!found.truncated);
-    assert!(
-        source
-            .series(&both, 2, 9, None)
-            .await
-            .unwrap()
-            .items
-            .is_empty()
-    );
+    let window = windows(5, 5, 1, 10);
+    for (matchers, want) in [(named("up"), 1), (named("down"), 1), (Vec::new(), 2)] {
+        let found = resolve(&source, &matchers, &window).await.unwrap();
+        assert_eq!(found.series.len(), want);
+    }
     // The one file of series, once for all questions.
     assert_eq!(counters.snapshot().get, 1);
 }
