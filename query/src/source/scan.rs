@@ -9,7 +9,7 @@ use arrow::compute::interleave;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::{Result, ScalarValue};
+use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::datasource::TableType;
 use datafusion::datasource::listing::PartitionedFile;
 use datafusion::datasource::memory::MemorySourceConfig;
@@ -28,7 +28,7 @@ use object_store::ObjectStore;
 use varve_promql::Matcher;
 use varve_storage::columns;
 
-use super::archive::{ArchiveFile, ArchiveParts, ArchiveSource};
+use super::archive::{ArchiveFile, ArchiveParts, ArchiveSource, WalRows};
 use super::cache::SourceCaches;
 use super::file_scan::NamedFileScan;
 use super::id_filter::SeriesIdFilter;
@@ -269,12 +269,12 @@ impl SamplesScan {
         let places: Vec<(usize, usize)> = rows.into_iter().map(|(_, _, place)| place).collect();
         let column = |index: &usize| -> Result<ArrayRef> {
             let name = columns::samples_schema().field(*index).name().clone();
-            let pieces: Vec<ArrayRef> = self
-                .parts
-                .wal
-                .iter()
-                .filter_map(|segment| segment.samples.column_by_name(&name).cloned())
-                .collect();
+            let piece = |segment: &WalRows| match segment.samples.column_by_name(&name) {
+                Some(column) => Ok(Arc::clone(column)),
+                None => exec_err!("a WAL segment has no column {name}"),
+            };
+            let pieces = self.parts.wal.iter().map(piece);
+            let pieces: Vec<ArrayRef> = pieces.collect::<Result<_>>()?;
             let pieces: Vec<&dyn Array> = pieces.iter().map(|piece| piece.as_ref()).collect();
             Ok(interleave(&pieces, &places)?)
         };
