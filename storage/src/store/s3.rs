@@ -131,10 +131,8 @@ pub(super) struct S3Bucket {
 }
 
 fn explain(bucket: &str, error: object_store::Error) -> object_store::Error {
-    let object_store::Error::NotFound { source, .. } = &error else {
-        return error;
-    };
-    if !source.to_string().contains("NoSuchBucket") {
+    // Listings fail with another variant than reads, and both carry S3's answer in their text.
+    if !error.to_string().contains("NoSuchBucket") {
         return error;
     }
     let text = format!(
@@ -301,6 +299,12 @@ mod tests {
             source: source.into(),
         };
         let error = explain("metrics", absent("404: <Code>NoSuchBucket</Code>"));
+        assert!(error.to_string().contains("varve storage init"), "{error}");
+        let listing = object_store::Error::Generic {
+            store: "S3",
+            source: "404: <Code>NoSuchBucket</Code>".into(),
+        };
+        let error = explain("metrics", listing);
         assert!(error.to_string().contains("varve storage init"), "{error}");
         let error = explain("metrics", absent("404: <Code>NoSuchKey</Code>"));
         assert!(matches!(error, object_store::Error::NotFound { .. }));
