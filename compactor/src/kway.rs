@@ -410,3 +410,44 @@ impl MergedRows {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use varve_storage::{Labels, SampleValue, Series};
+
+    fn row(id: u8, instance: &str) -> Row {
+        let series = Series {
+            id: SeriesId([id; 16]),
+            labels: Labels::from_pairs([("__name__", "up"), ("instance", instance)]),
+        };
+        let mut samples = SeriesSamples::new(Arc::new(series));
+        samples.push(0, &SampleValue::Float(1.0));
+        Row::Samples(samples)
+    }
+
+    #[test]
+    fn two_label_sets_with_one_id_are_an_error_that_names_both() {
+        let error = row(1, "a").absorb(row(1, "b")).unwrap_err().to_string();
+        assert!(
+            error.contains(r#"instance="a""#) && error.contains(r#"instance="b""#),
+            "{error}"
+        );
+        row(1, "a").absorb(row(1, "a")).unwrap();
+    }
+
+    #[test]
+    fn long_rows_become_several() {
+        let Row::Samples(mut samples) = row(1, "a") else {
+            return;
+        };
+        for time in 1..ROW_SAMPLES_MAX as i64 + 5 {
+            samples.push(time, &SampleValue::Float(1.0));
+        }
+        let batch = encode(TableKind::Samples, vec![Row::Samples(samples)]).unwrap();
+        let rows = SampleRows::new(&batch).unwrap();
+        let lengths: Vec<usize> = rows.iter().map(|row| row.len()).collect();
+        assert_eq!(lengths, [ROW_SAMPLES_MAX, 5]);
+    }
+}

@@ -4,6 +4,7 @@
 
 mod archive;
 mod faults;
+mod histograms;
 mod merging;
 mod passes;
 mod races;
