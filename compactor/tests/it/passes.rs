@@ -1,9 +1,10 @@
 //! WAL segments into level-0 files.
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use object_store::ObjectStoreExt;
-use varve_compactor::{CompactorOptions, WINDOW_MS};
+use varve_compactor::{CompactorOptions, Progress, RunOptions, WINDOW_MS};
 use varve_storage::stale_nan;
 
 use crate::archive::{Archive, HOUR_MS, NOON_MS, at, options};
@@ -190,6 +191,32 @@ async fn clean_up_deletes_consumed_segments_but_the_last_and_nothing_live() {
     assert_eq!((report.segments, report.deleted_segments), (1, 0));
     assert!(exists(0, 2).await && exists(0, 3).await);
     archive.check_exactly_once().await;
+}
+
+#[tokio::test]
+async fn progress_and_counters_tell_what_was_done() {
+    let mut archive = Archive::new();
+    archive.fill(5).await;
+    let seen: Arc<Mutex<Vec<String>>> = Arc::default();
+    let told = Arc::clone(&seen);
+    let run = RunOptions {
+        progress: Some(Arc::new(move |progress: &Progress| {
+            told.lock().unwrap().push(format!("{progress:?}"));
+        })),
+        ..at(NOON_MS)
+    };
+    let compactor = archive.compactor(options());
+    compactor.run_once(&run).await.unwrap();
+    assert_eq!(
+        *seen.lock().unwrap(),
+        ["Pass { segments: 4, samples: 60 }", "CleanUp"]
+    );
+    let metrics = compactor.metrics();
+    let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+    assert_eq!(count(&metrics.samples), 60);
+    assert_eq!(count(&metrics.segments), 4);
+    assert_eq!((count(&metrics.runs), count(&metrics.failures)), (1, 0));
+    assert!(count(&metrics.bytes_written) > 0);
 }
 
 #[tokio::test]
