@@ -17,6 +17,11 @@ use varve_table::{TableFile, TableKind, TableSnapshot};
 use crate::options::{CompactorOptions, millis};
 use crate::windows::{DAY_MS, WINDOW_MS, day_start_ms, window_of};
 
+/// Encoded bytes that a merge holds of one open file: the whole of a small one, a row group of a large one.
+const HELD_PER_FILE_MAX: u64 = 16 << 20;
+/// Encoded bytes that a merge of level-0 files may hold.
+const HELD_BYTES_MAX: u64 = 128 << 20;
+
 /// Files to be merged into one run of files of a level.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct MergeJob {
@@ -115,7 +120,7 @@ impl Planner<'_> {
         file.level == 0 && file.size_bytes.saturating_mul(2) < self.options.target_file_bytes as u64
     }
 
-    /// The smallest level-0 files, where there are more than one merge should open. The window of a file is that of
+    /// The smallest level-0 files, where there are more, or larger ones, than one merge should open. The window of a file is that of
     /// its rows only if all lie in one, so only files of the fullest window are taken.
     fn too_many(&self, rest: &Files) -> Option<Files> {
         let max = self.options.merge_files_max.max(2);
@@ -127,11 +132,20 @@ impl Planner<'_> {
                 .push(Arc::clone(file));
         }
         let mut files = windows.into_values().max_by_key(Vec::len)?;
-        if files.len() <= max {
+        files.sort_by(|a, b| (a.size_bytes, &a.path).cmp(&(b.size_bytes, &b.path)));
+        let mut held_bytes = 0;
+        let affordable = files
+            .iter()
+            .take_while(|file| {
+                held_bytes += file.size_bytes.min(HELD_PER_FILE_MAX);
+                held_bytes <= HELD_BYTES_MAX
+            })
+            .count()
+            .clamp(2, max);
+        if files.len() <= affordable {
             return None;
         }
-        files.sort_by(|a, b| (a.size_bytes, &a.path).cmp(&(b.size_bytes, &b.path)));
-        files.truncate(max);
+        files.truncate(affordable);
         Some(files)
     }
 
