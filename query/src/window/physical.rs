@@ -18,6 +18,7 @@ use datafusion::physical_expr::{
     Distribution, EquivalenceProperties, LexOrdering, OrderingRequirements, Partitioning,
     PhysicalExpr,
 };
+use datafusion::physical_plan::common::spawn_buffered;
 use datafusion::physical_plan::distribution_requirements::InputDistributionRequirements;
 use datafusion::physical_plan::execution_plan::{Boundedness, EmissionType};
 use datafusion::physical_plan::metrics::{
@@ -202,7 +203,8 @@ impl ExecutionPlan for SeriesWindowExec {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
-        let input = self.input.execute(partition, Arc::clone(&context))?;
+        // Files are decoded while the windows of the batch before are evaluated.
+        let input = spawn_buffered(self.input.execute(partition, Arc::clone(&context))?, 1);
         let steps = self.kernel.windows.grid.steps;
         let consumer = MemoryConsumer::new(format!("SeriesWindowExec[{partition}]"));
         let counter = |name| MetricBuilder::new(&self.metrics).counter(name, partition);
