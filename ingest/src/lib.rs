@@ -15,6 +15,10 @@ pub mod error;
 pub mod exposition;
 pub mod names;
 pub mod relabel;
+pub mod scrape;
+pub mod sink;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
+pub use scrape::{ScrapeManager, ScrapeOptions};
+pub use sink::SampleSink;

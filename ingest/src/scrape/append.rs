@@ -1,0 +1,347 @@
+//! From the body of a response to the samples of one append.
+//!
+//! A pass over a body either succeeds, or fails and leaves no samples. After a failed pass the loop makes an empty one: it
+//! ends the series that were alive before. As in Prometheus, series that the failed pass saw before it failed count as
+//! alive and get no stale marker.
+
+use std::collections::BTreeSet;
+
+use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
+use varve_storage::wal::SampleRow;
+use varve_storage::{
+    Exemplar, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef, stale_nan,
+};
+
+use super::cache::{Fate, ScrapeCache};
+use super::metrics::{ScrapeMetrics, add};
+use crate::config::ScrapeConfig;
+use crate::error::{Error, Result};
+use crate::exposition::{Entry, Format, Parser, Sample};
+use crate::names::NameValidation;
+use crate::relabel::relabel;
+
+/// How far ahead of the scrape a sample's own time may be.
+const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// What a pass needs to know about its target.
+#[derive(Debug)]
+pub(super) struct PassContext<'a> {
+    pub(super) config: &'a ScrapeConfig,
+    /// Labels of the target's series.
+    pub(super) target: &'a Labels,
+    pub(super) metrics: &'a ScrapeMetrics,
+    /// The time of samples without one; ms since the epoch.
+    pub(super) time_ms: i64,
+}
+
+/// What a pass found. The counts stand even where the pass failed.
+#[derive(Debug, Default)]
+pub(super) struct Pass {
+    pub(super) samples: Vec<SampleRow>,
+    pub(super) exemplars: Vec<Exemplar>,
+    /// Samples in the exposition.
+    pub(super) scraped: u64,
+    /// Samples after relabelling.
+    pub(super) post_relabeling: u64,
+    /// Series that were not there before.
+    pub(super) series_added: u64,
+    /// Samples that count towards the limit.
+    counted: u64,
+    over_limit: bool,
+    /// Times of the exposition as they were before this pass, for taking them back.
+    timestamps_before: Vec<(u32, Option<i64>)>,
+}
+
+/// A pass over a body. On an error the cache is left in the middle of its iteration: an empty pass must follow.
+pub(super) fn pass(
+    body: &[u8],
+    format: Format,
+    cache: &mut ScrapeCache,
+    context: &PassContext<'_>,
+) -> (Pass, Result<()>) {
+    let mut pass = Pass::default();
+    let mut result = pass.read(body, format, cache, context);
+    if pass.over_limit {
+        add(&context.metrics.sample_limit_exceeded, 1);
+        if result.is_ok() {
+            result = Err(Error::Limit("sample limit exceeded".to_owned()));
+        }
+    }
+    match result {
+        Ok(()) => {
+            pass.mark_stale(cache, context);
+            cache.end_iteration(true);
+        }
+        Err(_) => {
+            pass.samples.clear();
+            pass.exemplars.clear();
+            for (track, before) in pass.timestamps_before.drain(..).rev() {
+                if let Some(track) = cache.track(track) {
+                    track.timestamp_ms = before;
+                }
+            }
+        }
+    }
+    (pass, result)
+}
+
+/// An empty pass: stale markers for what was alive before.
+pub(super) fn empty_pass(cache: &mut ScrapeCache, context: &PassContext<'_>) -> Vec<SampleRow> {
+    let mut pass = Pass::default();
+    pass.mark_stale(cache, context);
+    cache.end_iteration(false);
+    pass.samples
+}
+
+/// The label set of an exposed series: the target's labels added, metric rules applied. `None` if it is dropped.
+fn final_labels(exposed: &[(String, String)], context: &PassContext<'_>) -> Option<Labels> {
+    let mut labels = LabelsBuilder::default();
+    for (name, value) in exposed {
+        labels.set(name, value);
+    }
+    if context.config.honor_labels {
+        // An empty label in the exposition counts: it keeps the target's label away.
+        let names: BTreeSet<&str> = exposed.iter().map(|(name, _)| name.as_str()).collect();
+        for (name, value) in context.target.iter() {
+            if !names.contains(name) {
+                labels.set(name, value);
+            }
+        }
+    } else {
+        let mut conflicts: Vec<(&str, String)> = Vec::new();
+        for (name, value) in context.target.iter() {
+            if let Some(own) = labels.get(name) {
+                conflicts.push((name, own.to_owned()));
+            }
+            labels.set(name, value);
+        }
+        conflicts.sort_by_key(|(name, _)| name.len());
+        for (name, value) in conflicts {
+            let mut renamed = format!("exported_{name}");
+            while labels.get(&renamed).is_some() {
+                renamed.insert_str(0, "exported_");
+            }
+            labels.set(&renamed, &value);
+        }
+    }
+    if !relabel(&mut labels, &context.config.metric_relabel_configs) {
+        return None;
+    }
+    Some(labels.build()).filter(|labels| !labels.is_empty())
+}
+
+/// Checks a label set against names and limits.
+fn check_labels(labels: &Labels, context: &PassContext<'_>) -> Result<()> {
+    let Some(metric) = labels.get(METRIC_NAME) else {
+        return Err(Error::Series(
+            "missing metric name (__name__ label)".to_owned(),
+        ));
+    };
+    let validation = context.config.validation;
+    let valid = validation == NameValidation::Utf8
+        || (validation.is_metric_name(metric)
+            && labels
+                .iter()
+                .all(|(name, _)| validation.is_label_name(name)));
+    if !valid {
+        return Err(Error::Series(format!(
+            "invalid metric name or label names: {labels}"
+        )));
+    }
+    let limits = &context.config.limits;
+    let exceeded = |limit: u64, length: usize| limit > 0 && length as u64 > limit;
+    let short = |text: &str| text.chars().take(50).collect::<String>();
+    let fail = |message: String| {
+        add(&context.metrics.label_limit_exceeded, 1);
+        Err(Error::Limit(message))
+    };
+    if exceeded(limits.labels, labels.len()) {
+        return fail(format!(
+            "label_limit exceeded (metric: {}, number of labels: {}, limit: {})",
+            short(metric),
+            labels.len(),
+            limits.labels
+        ));
+    }
+    for (name, value) in labels.iter() {
+        if exceeded(limits.label_name_bytes, name.len()) {
+            return fail(format!(
+                "label_name_length_limit exceeded (metric: {}, label name: {}, length: {}, limit: {})",
+                short(metric),
+                short(name),
+                name.len(),
+                limits.label_name_bytes
+            ));
+        }
+        if exceeded(limits.label_value_bytes, value.len()) {
+            return fail(format!(
+                "label_value_length_limit exceeded (metric: {}, label name: {}, value: {:?}, length: {}, limit: {})",
+                short(metric),
+                short(name),
+                short(value),
+                value.len(),
+                limits.label_value_bytes
+            ));
+        }
+    }
+    // What no store of Varve takes, whatever the configuration says.
+    if labels.len() > LABELS_PER_SERIES_MAX || labels.heap_bytes() > LABEL_BYTES_PER_SERIES_MAX {
+        return fail(format!(
+            "a series of metric {} has {} labels of {} bytes; at most {LABELS_PER_SERIES_MAX} labels of {LABEL_BYTES_PER_SERIES_MAX} bytes can be stored",
+            short(metric),
+            labels.len(),
+            labels.heap_bytes()
+        ));
+    }
+    Ok(())
+}
+
+impl Pass {
+    fn read(
+        &mut self,
+        body: &[u8],
+        format: Format,
+        cache: &mut ScrapeCache,
+        context: &PassContext<'_>,
+    ) -> Result<()> {
+        let mut parser = Parser::new(body, format);
+        while let Some(entry) = parser.next(cache.expected())? {
+            match entry {
+                Entry::Type(family, kind) => cache.set_type(family, kind),
+                Entry::Help(family, help) => cache.set_help(family, &help),
+                Entry::Unit(family, unit) => cache.set_unit(family, &unit),
+                Entry::Series(sample) => self.sample(&sample, &parser, cache, context)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn sample(
+        &mut self,
+        sample: &Sample<'_>,
+        parser: &Parser<'_>,
+        cache: &mut ScrapeCache,
+        context: &PassContext<'_>,
+    ) -> Result<()> {
+        self.scraped += 1;
+        let own_time_ms = sample
+            .timestamp_ms
+            .filter(|_| context.config.honor_timestamps);
+        let (known, series) = match cache.find(sample.series, sample.expected) {
+            Some(Fate::Dropped) => return Ok(()),
+            Some(Fate::Series { track, again }) => {
+                self.post_relabeling += 1;
+                if again && own_time_ms.is_none() {
+                    add(&context.metrics.samples_duplicate, 1);
+                    return Ok(());
+                }
+                (Some(track), None)
+            }
+            None => {
+                let Some(labels) = final_labels(&parser.labels()?, context) else {
+                    cache.insert_dropped(sample.series);
+                    return Ok(());
+                };
+                check_labels(&labels, context)?;
+                self.post_relabeling += 1;
+                (None, Some(labels))
+            }
+        };
+        let limit = context.config.limits.samples;
+        self.counted += 1;
+        if limit > 0 && self.counted > limit {
+            // Counting goes on, so that the report says how many there are.
+            self.over_limit = true;
+            return Ok(());
+        }
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+        if time_ms > context.time_ms.saturating_add(AHEAD_MS_MAX) {
+            add(&context.metrics.samples_out_of_bounds, 1);
+            return Ok(());
+        }
+        let track = match (known, series) {
+            (Some(track), _) => track,
+            (None, Some(labels)) => cache.track_of(SeriesRef::new(Series::new(labels))),
+            (None, None) => return Ok(()),
+        };
+        let Some(series) = self.take(sample, own_time_ms, track, cache, context) else {
+            return Ok(());
+        };
+        if own_time_ms.is_none() || context.config.track_timestamps_staleness {
+            cache.keep_alive(track);
+        }
+        if known.is_none() {
+            cache.insert_series(sample.series, track);
+            self.series_added += u64::from(!self.over_limit);
+        }
+        if let Some(exemplar) = parser.exemplar() {
+            self.exemplars.push(Exemplar {
+                series,
+                labels: Labels::from_pairs(exemplar.labels),
+                timestamp_ms: exemplar.timestamp_ms.unwrap_or(time_ms),
+                value: exemplar.value,
+            });
+        }
+        Ok(())
+    }
+
+    /// Takes a sample unless its series has one for the time, or a later one. The same sample once more is fine, and not
+    /// written again.
+    fn take(
+        &mut self,
+        sample: &Sample<'_>,
+        own_time_ms: Option<i64>,
+        track_index: u32,
+        cache: &mut ScrapeCache,
+        context: &PassContext<'_>,
+    ) -> Option<SeriesRef> {
+        let iteration = cache.iteration();
+        let track = cache.track(track_index)?;
+        let bits = sample.value.to_bits();
+        let series = SeriesRef::clone(&track.series);
+        let same_time = match (own_time_ms, track.timestamp_ms) {
+            (None, _) => track.sampled == iteration,
+            (Some(own), Some(last)) if own < last => {
+                add(&context.metrics.samples_out_of_order, 1);
+                return None;
+            }
+            (Some(own), last) => last == Some(own),
+        };
+        if same_time {
+            if track.value_bits == bits {
+                return Some(series);
+            }
+            add(&context.metrics.samples_duplicate, 1);
+            return None;
+        }
+        track.sampled = iteration;
+        track.value_bits = bits;
+        if own_time_ms.is_some() {
+            self.timestamps_before
+                .push((track_index, track.timestamp_ms));
+            track.timestamp_ms = own_time_ms;
+        }
+        self.samples.push(SampleRow {
+            series: SeriesRef::clone(&series),
+            timestamp_ms: own_time_ms.unwrap_or(context.time_ms),
+            value: SampleValue::Float(sample.value),
+        });
+        Some(series)
+    }
+
+    fn mark_stale(&mut self, cache: &ScrapeCache, context: &PassContext<'_>) {
+        let before = self.samples.len();
+        self.samples.extend(cache.stale().map(|series| SampleRow {
+            series: SeriesRef::clone(series),
+            timestamp_ms: context.time_ms,
+            value: SampleValue::Float(stale_nan()),
+        }));
+        add(
+            &context.metrics.stale_markers,
+            (self.samples.len() - before) as u64,
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests;

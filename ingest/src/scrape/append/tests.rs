@@ -1,0 +1,380 @@
+#![allow(clippy::unwrap_used)]
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use varve_storage::is_stale_nan;
+
+use super::*;
+use crate::config::Config;
+
+/// One target, scraped again and again without a network.
+struct Fixture {
+    config: Arc<ScrapeConfig>,
+    cache: ScrapeCache,
+    metrics: ScrapeMetrics,
+    target: Labels,
+    time_ms: i64,
+}
+
+/// What a scrape left: rows as text, and the counts.
+struct Outcome {
+    rows: Vec<String>,
+    error: Option<String>,
+    scraped: u64,
+    post_relabeling: u64,
+    series_added: u64,
+}
+
+fn show(rows: &[SampleRow]) -> Vec<String> {
+    let mut out: Vec<_> = rows
+        .iter()
+        .map(|row| {
+            let SampleValue::Float(value) = row.value else {
+                return "histogram".to_owned();
+            };
+            let value = match is_stale_nan(value) {
+                true => "stale".to_owned(),
+                false => value.to_string(),
+            };
+            let labels: Vec<_> = row
+                .series
+                .labels
+                .iter()
+                .map(|(n, v)| format!("{n}={v}"))
+                .collect();
+            format!("{} {value} @{}", labels.join(" "), row.timestamp_ms)
+        })
+        .collect();
+    out.sort();
+    out
+}
+
+impl Fixture {
+    fn new(job: &str) -> Self {
+        let text = format!("scrape_configs: [{{job_name: j{job}}}]");
+        let config = Config::parse(&text, Path::new("")).unwrap();
+        Self {
+            config: Arc::clone(&config.scrape_configs[0]),
+            cache: ScrapeCache::default(),
+            metrics: ScrapeMetrics::default(),
+            target: Labels::from_pairs([("job", "j")]),
+            time_ms: 0,
+        }
+    }
+
+    /// Scrapes `body` a second after the last scrape; a failed scrape is followed by an empty one, as in a loop.
+    fn scrape(&mut self, body: &str) -> Outcome {
+        self.time_ms += 1000;
+        let context = PassContext {
+            config: &self.config,
+            target: &self.target,
+            metrics: &self.metrics,
+            time_ms: self.time_ms,
+        };
+        let format = match body.ends_with("# EOF\n") {
+            true => Format::OpenMetrics,
+            false => Format::Text,
+        };
+        let (pass, result) = pass(body.as_bytes(), format, &mut self.cache, &context);
+        let rows = match result {
+            Ok(()) => show(&pass.samples),
+            Err(_) => show(&empty_pass(&mut self.cache, &context)),
+        };
+        Outcome {
+            rows,
+            error: result.err().map(|error| error.to_string()),
+            scraped: pass.scraped,
+            post_relabeling: pass.post_relabeling,
+            series_added: pass.series_added,
+        }
+    }
+
+    fn rows(&mut self, body: &str) -> Vec<String> {
+        let outcome = self.scrape(body);
+        assert_eq!(outcome.error, None, "{body}");
+        outcome.rows
+    }
+}
+
+#[test]
+fn series_that_go_get_one_stale_marker() {
+    let mut target = Fixture::new("");
+    assert_eq!(
+        target.rows("a 1\nb 2\n"),
+        ["__name__=a job=j 1 @1000", "__name__=b job=j 2 @1000"]
+    );
+    assert_eq!(
+        target.rows("b 3\n"),
+        ["__name__=a job=j stale @2000", "__name__=b job=j 3 @2000"]
+    );
+    assert_eq!(target.rows("b 3\n"), ["__name__=b job=j 3 @3000"]);
+    // It comes back, and everything goes.
+    assert_eq!(target.rows("b 3\na 4\n").len(), 2);
+    assert_eq!(
+        target.rows("# nothing\n"),
+        [
+            "__name__=a job=j stale @5000",
+            "__name__=b job=j stale @5000"
+        ]
+    );
+    assert!(target.rows("# nothing\n").is_empty());
+}
+
+#[test]
+fn counts_are_those_of_the_report_series() {
+    let mut target = Fixture::new(
+        ", metric_relabel_configs: [{source_labels: [__name__], regex: drop.*, action: drop}]",
+    );
+    let first = target.scrape("a 1\nb 2\ndrop_me 3\n");
+    assert_eq!(
+        (first.scraped, first.post_relabeling, first.series_added),
+        (3, 2, 2)
+    );
+    let second = target.scrape("a 1\ndrop_me 3\nc 2\n");
+    assert_eq!(
+        (second.scraped, second.post_relabeling, second.series_added),
+        (3, 2, 1)
+    );
+    assert_eq!(second.rows.len(), 3);
+}
+
+#[test]
+fn the_order_of_series_may_change() {
+    let mut target = Fixture::new("");
+    target.rows("a 1\nb 2\nc 3\n");
+    for body in [
+        "c 3\na 1\nb 2\n",
+        "b 2\nc 3\na 1\n",
+        "a{} 1\nb 2\nc 3\n",
+        "a 1\nb 2\nc 3\n",
+    ] {
+        let outcome = target.scrape(body);
+        assert_eq!(outcome.rows.len(), 3, "{body}");
+        assert!(
+            outcome.rows.iter().all(|row| !row.contains("stale")),
+            "{body}: {:?}",
+            outcome.rows
+        );
+    }
+}
+
+#[test]
+fn of_duplicates_the_first_stands() {
+    let mut target = Fixture::new("");
+    for _ in 0..2 {
+        let rows =
+            target.rows("a{x=\"1\",y=\"2\"} 1\na{y=\"2\",x=\"1\"} 5\na{x=\"1\",y=\"2\"} 9\n");
+        assert_eq!(rows.len(), 1);
+        assert!(
+            rows[0].starts_with("__name__=a job=j x=1 y=2 1 "),
+            "{rows:?}"
+        );
+    }
+    assert_eq!(target.metrics.samples_duplicate.load(Ordering::Relaxed), 4);
+}
+
+#[test]
+fn conflicting_labels_are_exported_or_honoured() {
+    let body = "a{job=\"own\",exported_job=\"x\"} 1\n";
+    assert_eq!(
+        Fixture::new("").rows(body),
+        ["__name__=a exported_exported_job=own exported_job=x job=j 1 @1000"]
+    );
+    let honour = ", honor_labels: true";
+    assert_eq!(
+        Fixture::new(honour).rows(body),
+        ["__name__=a exported_job=x job=own 1 @1000"]
+    );
+    // An empty label keeps the target's away.
+    assert_eq!(
+        Fixture::new(honour).rows("a{job=\"\"} 1\n"),
+        ["__name__=a 1 @1000"]
+    );
+}
+
+#[test]
+fn timestamps_of_the_exposition() {
+    let mut target = Fixture::new("");
+    assert_eq!(
+        target.rows("a 1 500\nb 2\n"),
+        ["__name__=a job=j 1 @500", "__name__=b job=j 2 @1000"]
+    );
+    // The same sample again is not written again, an older one is dropped, and no stale marker follows.
+    assert_eq!(target.rows("a 1 500\nb 2\n"), ["__name__=b job=j 2 @2000"]);
+    assert_eq!(target.rows("a 1 400\nb 2\n"), ["__name__=b job=j 2 @3000"]);
+    assert_eq!(target.rows("b 2\n"), ["__name__=b job=j 2 @4000"]);
+    assert_eq!(
+        target.rows("c 1 9999999999\n"),
+        ["__name__=b job=j stale @5000"]
+    );
+    assert_eq!(
+        target.metrics.samples_out_of_order.load(Ordering::Relaxed),
+        1
+    );
+    assert_eq!(
+        target.metrics.samples_out_of_bounds.load(Ordering::Relaxed),
+        1
+    );
+
+    let mut ignoring = Fixture::new(", honor_timestamps: false");
+    assert_eq!(ignoring.rows("a 1 500\n"), ["__name__=a job=j 1 @1000"]);
+    let mut tracking = Fixture::new(", track_timestamps_staleness: true");
+    tracking.rows("a 1 500\n");
+    assert_eq!(
+        tracking.rows("b 1 600\n"),
+        ["__name__=a job=j stale @2000", "__name__=b job=j 1 @600"]
+    );
+}
+
+#[test]
+fn a_failed_scrape_stores_nothing_and_ends_what_was_there() {
+    let mut target = Fixture::new("");
+    target.rows("a 1\nb 2 700\n");
+    let failed = target.scrape("# HELP a x\nc 2 900\nbroken\n");
+    assert_eq!(
+        failed.error.unwrap(),
+        "line 3: expected value after metric, got \"\\n\" (\"INVALID\") while parsing: \"broken\\n\""
+    );
+    assert_eq!(failed.rows, ["__name__=a job=j stale @2000"]);
+    assert_eq!(failed.scraped, 1);
+    // The sample of the failed scrape was not stored, so the same one is new.
+    assert_eq!(target.rows("c 2 900\n"), ["__name__=c job=j 2 @900"]);
+}
+
+#[test]
+fn series_that_a_failed_scrape_saw_stay_alive() {
+    // Prometheus's behaviour: what was read before the error counts as seen.
+    let mut target = Fixture::new("");
+    target.rows("a 1\nb 2\n");
+    let failed = target.scrape("a 1\nbroken\n");
+    assert_eq!(failed.rows, ["__name__=b job=j stale @2000"]);
+    assert_eq!(
+        target.rows("b 1\n"),
+        ["__name__=a job=j stale @3000", "__name__=b job=j 1 @3000"]
+    );
+}
+
+#[test]
+fn limits_fail_the_scrape_and_say_which() {
+    let mut samples = Fixture::new(", sample_limit: 2");
+    assert_eq!(samples.rows("a 1\nb 2\n").len(), 2);
+    let over = samples.scrape("a 1\nb 2\nc 3\nd 4\n");
+    assert_eq!(over.error.unwrap(), "sample limit exceeded");
+    // The count goes on to the end, so that the report tells by how much.
+    assert_eq!(
+        (over.scraped, over.post_relabeling, over.series_added),
+        (4, 4, 0)
+    );
+    for (limit, message) in [
+        (
+            "label_limit: 2",
+            "label_limit exceeded (metric: m, number of labels: 3, limit: 2)",
+        ),
+        (
+            "label_name_length_limit: 8",
+            "label_name_length_limit exceeded (metric: m, label name: long_name, length: 9, limit: 8)",
+        ),
+        (
+            "label_value_length_limit: 4",
+            "label_value_length_limit exceeded (metric: m, label name: long_name, value: \"value\", length: 5, limit: 4)",
+        ),
+    ] {
+        let outcome = Fixture::new(&format!(", {limit}")).scrape("m{long_name=\"value\"} 1\n");
+        assert_eq!(outcome.error.unwrap(), message);
+    }
+    let labels: Vec<_> = (0..1001).map(|i| format!("l{i}=\"x\"")).collect();
+    let outcome = Fixture::new("").scrape(&format!("m{{{}}} 1\n", labels.join(",")));
+    assert!(outcome.error.unwrap().contains("at most 1000 labels"));
+}
+
+#[test]
+fn what_cannot_be_a_series_fails_the_scrape() {
+    let unnamed = ", metric_relabel_configs: [{regex: __name__, action: labeldrop}]";
+    assert_eq!(
+        Fixture::new(unnamed).scrape("a 1\n").error.unwrap(),
+        "missing metric name (__name__ label)"
+    );
+    let legacy = ", metric_name_validation_scheme: legacy";
+    assert_eq!(
+        Fixture::new(legacy).scrape("{\"a.b\"} 1\n").error.unwrap(),
+        "invalid metric name or label names: {__name__=\"a.b\", job=\"j\"}"
+    );
+    assert_eq!(
+        Fixture::new("").rows("{\"a.b\"} 1\n"),
+        ["__name__=a.b job=j 1 @1000"]
+    );
+}
+
+#[test]
+fn metadata_is_handed_over_when_it_changes() {
+    let mut target = Fixture::new("");
+    target.rows("# HELP a Old.\n# TYPE a counter\na 1\n");
+    let changed = target.cache.take_changed_metadata();
+    assert_eq!(changed.len(), 1);
+    assert_eq!(
+        (changed[0].help.as_str(), changed[0].kind.as_str()),
+        ("Old.", "counter")
+    );
+    target.rows("# HELP a Old.\n# TYPE a counter\na 1\n");
+    assert!(target.cache.take_changed_metadata().is_empty());
+    target.rows("# HELP a New.\n# TYPE a counter\na 1\n");
+    assert_eq!(target.cache.take_changed_metadata()[0].help, "New.");
+    // It outlives its family for ten scrapes.
+    for _ in 0..11 {
+        target.rows("b 1\n");
+    }
+    assert!(target.cache.metadata().is_empty());
+}
+
+#[test]
+fn exemplars_belong_to_their_series() {
+    let mut target = Fixture::new("");
+    target.time_ms = 1000;
+    let context = PassContext {
+        config: &target.config,
+        target: &target.target,
+        metrics: &target.metrics,
+        time_ms: 1000,
+    };
+    for _ in 0..2 {
+        let body =
+            b"# TYPE a counter\na_total 1 # {trace_id=\"t\"} 0.5 1.5\nb 2 # {x=\"y\"} 3\n# EOF\n";
+        let (pass, result) = pass(body, Format::OpenMetrics, &mut target.cache, &context);
+        result.unwrap();
+        let [first, second] = &pass.exemplars[..] else {
+            unreachable!("two exemplars");
+        };
+        assert_eq!(first.series.labels.metric_name(), "a_total");
+        assert_eq!(
+            (
+                first.labels.get("trace_id"),
+                first.timestamp_ms,
+                first.value
+            ),
+            (Some("t"), 1500, 0.5)
+        );
+        assert_eq!((second.timestamp_ms, second.value), (1000, 3.0));
+    }
+}
+
+#[test]
+fn the_cache_forgets_what_is_gone() {
+    let mut target = Fixture::new("");
+    for round in 0..50 {
+        let body: String = (0..100)
+            .map(|i| format!("m{{id=\"{round}_{i}\"}} 1\n"))
+            .collect();
+        target.rows(&body);
+        assert!(target.cache.entries() <= 450, "{}", target.cache.entries());
+    }
+    // Failed scrapes may not fill it without bound either.
+    for round in 0..100 {
+        let body: String = (0..100)
+            .map(|i| format!("n{{id=\"{round}_{i}\"}} 1\n"))
+            .collect();
+        assert!(target.scrape(&format!("{body}broken\n")).error.is_some());
+        assert!(target.cache.entries() <= 3000, "{}", target.cache.entries());
+    }
+}

@@ -1,0 +1,378 @@
+//! What a loop remembers between scrapes.
+//!
+//! A *slot* is one way in which a series is written; it knows the series that it became after relabelling, or that it
+//! was dropped, and which slot came after it last time. A *track* is one series after relabelling, which several slots may
+//! share; it knows in which iteration the series was seen, for staleness. An *iteration* is one scrape.
+//!
+//! After the first scrape no sample costs an allocation, and as long as a target writes its series in the same order not
+//! even a hash: the slot after the last one is tried first.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use foldhash::quality::RandomState;
+use varve_storage::{MetricMetadata, MetricType, SeriesId, SeriesRef};
+
+/// No slot, or a slot without a track.
+const NONE: u32 = u32::MAX;
+
+/// Iterations that metadata outlives its family.
+const METADATA_ITERATIONS: u64 = 10;
+
+#[derive(Debug)]
+struct Slot {
+    /// The series as it is written; empty for a slot that is free.
+    raw: Arc<[u8]>,
+    /// Its track, or `NONE` if it is dropped.
+    track: u32,
+    /// The iteration in which it was last seen.
+    seen: u64,
+    /// The slot that came after it.
+    next: u32,
+}
+
+/// One series after relabelling.
+#[derive(Debug)]
+pub(super) struct Track {
+    pub(super) series: SeriesRef,
+    /// How many slots lead here.
+    slots: u32,
+    /// The iteration in which a sample of it was last taken.
+    pub(super) sampled: u64,
+    /// That sample's value.
+    pub(super) value_bits: u64,
+    /// The iteration in which it last counted as alive.
+    alive: u64,
+    /// The last time that the exposition gave.
+    pub(super) timestamp_ms: Option<i64>,
+}
+
+#[derive(Debug, Default)]
+struct Family {
+    kind: MetricType,
+    help: String,
+    unit: String,
+    seen: u64,
+    /// Whether the store has not got it yet.
+    changed: bool,
+}
+
+/// What became of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Fate {
+    Dropped,
+    /// The track, and whether this very slot was seen in this iteration before.
+    Series {
+        track: u32,
+        again: bool,
+    },
+}
+
+/// What a loop remembers between scrapes.
+#[derive(Debug)]
+pub(super) struct ScrapeCache {
+    /// The current iteration. The first is 2, so that 0 is long past.
+    iteration: u64,
+    slots: Vec<Slot>,
+    free_slots: Vec<u32>,
+    by_raw: HashMap<Arc<[u8]>, u32, RandomState>,
+    tracks: Vec<Option<Track>>,
+    free_tracks: Vec<u32>,
+    by_id: HashMap<SeriesId, u32, RandomState>,
+    families: HashMap<Box<[u8]>, Family, RandomState>,
+    /// The last slot seen in this iteration.
+    last: u32,
+    /// The first slot of the last iteration.
+    first: u32,
+    /// Slots seen in this iteration.
+    seen_slots: usize,
+    /// Entries after the last successful scrape.
+    successful_entries: usize,
+    empty: Arc<[u8]>,
+}
+
+impl Default for ScrapeCache {
+    fn default() -> Self {
+        Self {
+            iteration: 2,
+            slots: Vec::new(),
+            free_slots: Vec::new(),
+            by_raw: HashMap::default(),
+            tracks: Vec::new(),
+            free_tracks: Vec::new(),
+            by_id: HashMap::default(),
+            families: HashMap::default(),
+            last: NONE,
+            first: NONE,
+            seen_slots: 0,
+            successful_entries: 0,
+            empty: Arc::from([]),
+        }
+    }
+}
+
+impl ScrapeCache {
+    /// How the next series is probably written; empty for no guess.
+    pub(super) fn expected(&self) -> &[u8] {
+        let next = match self.slots.get(self.last as usize) {
+            Some(slot) => slot.next,
+            None => self.first,
+        };
+        self.slots.get(next as usize).map_or(&[], |slot| &slot.raw)
+    }
+
+    /// Finds what became of a series that was seen before. `expected`: it is the one that [`Self::expected`] gave.
+    pub(super) fn find(&mut self, raw: &[u8], expected: bool) -> Option<Fate> {
+        let index = if expected {
+            match self.slots.get(self.last as usize) {
+                Some(slot) => slot.next,
+                None => self.first,
+            }
+        } else {
+            *self.by_raw.get(raw)?
+        };
+        let iteration = self.iteration;
+        let slot = self.slots.get_mut(index as usize)?;
+        let again = slot.seen == iteration;
+        slot.seen = iteration;
+        let track = slot.track;
+        self.seen_slots += usize::from(!again);
+        self.link(index);
+        Some(match track {
+            NONE => Fate::Dropped,
+            track => Fate::Series { track, again },
+        })
+    }
+
+    /// Remembers that `index` came after the last slot.
+    fn link(&mut self, index: u32) {
+        match self.slots.get_mut(self.last as usize) {
+            Some(last) => last.next = index,
+            None => self.first = index,
+        }
+        self.last = index;
+    }
+
+    fn insert(&mut self, raw: &[u8], track: u32) {
+        let raw: Arc<[u8]> = Arc::from(raw);
+        let slot = Slot {
+            raw: Arc::clone(&raw),
+            track,
+            seen: self.iteration,
+            next: NONE,
+        };
+        let index = match self.free_slots.pop() {
+            Some(index) => index,
+            None => u32::try_from(self.slots.len()).unwrap_or(NONE),
+        };
+        match self.slots.get_mut(index as usize) {
+            Some(free) => *free = slot,
+            None => self.slots.push(slot),
+        }
+        self.by_raw.insert(raw, index);
+        self.seen_slots += 1;
+        self.link(index);
+    }
+
+    /// Remembers that a series is dropped.
+    pub(super) fn insert_dropped(&mut self, raw: &[u8]) {
+        self.insert(raw, NONE);
+    }
+
+    /// Remembers the track of a series.
+    pub(super) fn insert_series(&mut self, raw: &[u8], track: u32) {
+        if let Some(track) = self.track(track) {
+            track.slots += 1;
+        }
+        self.insert(raw, track);
+    }
+
+    /// The track of a series, new or known.
+    pub(super) fn track_of(&mut self, series: SeriesRef) -> u32 {
+        if let Some(track) = self.by_id.get(&series.id) {
+            return *track;
+        }
+        let id = series.id;
+        let track = Track {
+            series,
+            slots: 0,
+            sampled: 0,
+            value_bits: 0,
+            alive: 0,
+            timestamp_ms: None,
+        };
+        let index = match self.free_tracks.pop() {
+            Some(index) => index,
+            None => u32::try_from(self.tracks.len()).unwrap_or(NONE),
+        };
+        match self.tracks.get_mut(index as usize) {
+            Some(free) => *free = Some(track),
+            None => self.tracks.push(Some(track)),
+        }
+        self.by_id.insert(id, index);
+        index
+    }
+
+    /// A track by its number.
+    pub(super) fn track(&mut self, track: u32) -> Option<&mut Track> {
+        self.tracks.get_mut(track as usize)?.as_mut()
+    }
+
+    /// The current iteration.
+    pub(super) fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// Counts a series as alive in this iteration.
+    pub(super) fn keep_alive(&mut self, track: u32) {
+        let iteration = self.iteration;
+        if let Some(track) = self.track(track) {
+            track.alive = iteration;
+        }
+    }
+
+    /// The series that were alive in the last iteration and are not in this one.
+    pub(super) fn stale(&self) -> impl Iterator<Item = &SeriesRef> {
+        let previous = self.iteration - 1;
+        self.tracks
+            .iter()
+            .flatten()
+            .filter(move |track| track.alive == previous)
+            .map(|track| &track.series)
+    }
+
+    /// Whether a series was alive in the last finished iteration or is in this one.
+    pub(super) fn is_alive(&self, id: &SeriesId) -> bool {
+        let track = self.by_id.get(id);
+        let track = track.and_then(|track| self.tracks.get(*track as usize)?.as_ref());
+        track.is_some_and(|track| track.alive + 1 >= self.iteration)
+    }
+
+    /// Ends an iteration. `successful`: everything that was not seen is forgotten; else only if failures piled up.
+    pub(super) fn end_iteration(&mut self, successful: bool) {
+        let entries = self.by_raw.len() + self.families.len();
+        if successful {
+            self.successful_entries = entries;
+        }
+        if successful || entries > self.successful_entries * 2 + 1000 {
+            self.forget_unseen();
+        }
+        self.iteration += 1;
+        self.last = NONE;
+        self.seen_slots = 0;
+    }
+
+    fn forget_unseen(&mut self) {
+        let iteration = self.iteration;
+        self.families
+            .retain(|_, family| iteration - family.seen <= METADATA_ITERATIONS);
+        if self.seen_slots == self.by_raw.len() {
+            return;
+        }
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if slot.seen == iteration || slot.raw.is_empty() {
+                continue;
+            }
+            self.by_raw.remove(&slot.raw);
+            slot.raw = Arc::clone(&self.empty);
+            self.free_slots.push(u32::try_from(index).unwrap_or(NONE));
+            let Some(place) = self.tracks.get_mut(slot.track as usize) else {
+                continue;
+            };
+            if let Some(track) = place {
+                track.slots -= 1;
+                if track.slots == 0 && track.alive < iteration {
+                    self.by_id.remove(&track.series.id);
+                    *place = None;
+                    self.free_tracks.push(slot.track);
+                }
+            }
+        }
+    }
+
+    /// Slots, tracks and families, free places included: what the cache's memory grows with.
+    #[cfg(test)]
+    pub(super) fn entries(&self) -> usize {
+        self.slots.len() + self.tracks.len() + self.families.len()
+    }
+
+    fn change_family(&mut self, name: &[u8], change: impl FnOnce(&mut Family) -> bool) {
+        let iteration = self.iteration;
+        if let Some(family) = self.families.get_mut(name) {
+            family.seen = iteration;
+            family.changed |= change(family);
+            return;
+        }
+        let mut family = Family {
+            seen: iteration,
+            ..Family::default()
+        };
+        change(&mut family);
+        family.changed = true;
+        self.families.insert(name.into(), family);
+    }
+
+    /// Notes a family's type.
+    pub(super) fn set_type(&mut self, name: &[u8], kind: MetricType) {
+        self.change_family(name, |family| {
+            let changed = family.kind != kind;
+            family.kind = kind;
+            changed
+        });
+    }
+
+    /// Notes a family's help text.
+    pub(super) fn set_help(&mut self, name: &[u8], help: &str) {
+        self.change_family(name, |family| replace(&mut family.help, help));
+    }
+
+    /// Notes a family's unit.
+    pub(super) fn set_unit(&mut self, name: &[u8], unit: &str) {
+        self.change_family(name, |family| replace(&mut family.unit, unit));
+    }
+
+    /// Metadata that the store has not got yet; it counts as handed over.
+    pub(super) fn take_changed_metadata(&mut self) -> Vec<MetricMetadata> {
+        let changed = self.families.iter_mut().filter(|(_, f)| f.changed);
+        let mut out: Vec<_> = changed
+            .map(|(name, family)| {
+                family.changed = false;
+                metadata(name, family)
+            })
+            .collect();
+        out.sort();
+        out
+    }
+
+    /// Takes back that the store has the metadata: the append was refused.
+    pub(super) fn metadata_not_stored(&mut self) {
+        for family in self.families.values_mut() {
+            family.changed = true;
+        }
+    }
+
+    /// All metadata, by family.
+    pub(super) fn metadata(&self) -> Vec<MetricMetadata> {
+        let mut out: Vec<_> = self.families.iter().map(|(n, f)| metadata(n, f)).collect();
+        out.sort();
+        out
+    }
+}
+
+/// Overwrites a text; `true` if it was another.
+fn replace(text: &mut String, new: &str) -> bool {
+    let changed = text != new;
+    if changed {
+        new.clone_into(text);
+    }
+    changed
+}
+
+fn metadata(name: &[u8], family: &Family) -> MetricMetadata {
+    MetricMetadata {
+        family: String::from_utf8_lossy(name).into_owned(),
+        kind: family.kind,
+        unit: family.unit.clone(),
+        help: family.help.clone(),
+    }
+}
