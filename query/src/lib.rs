@@ -13,17 +13,22 @@
 pub mod aggregates;
 pub mod annotations;
 pub mod api;
+pub mod engine;
 pub mod error;
 pub mod functions;
 pub mod grid;
 pub mod json;
 pub mod kernels;
+pub mod memory;
+pub mod plan;
+pub mod promqltest;
 pub mod result;
 pub mod selector;
 pub mod source;
 pub mod vector;
 pub mod window;
 
+pub use engine::{Archive, Bill, Engine, EngineOptions, Snapshot};
 pub use error::{Error, ErrorKind, Result};
 pub use grid::StepGrid;
 pub use result::{

@@ -10,12 +10,17 @@ use std::fmt;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_planner::ExtensionPlanner;
 use varve_promql::Matcher;
 use varve_storage::{Labels, METRIC_NAME, SeriesRef};
 
 use crate::Result;
 use crate::kernels::{Lookback, RangeFunction, StepArg, WindowGrid};
+
+/// The labels that say which quantity a series is: operations that give another quantity drop them.
+pub const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
 
 /// A selector to be resolved.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -72,9 +77,9 @@ impl ResolvedSelector {
         })
     }
 
-    /// Whether no two series become one without their metric name.
+    /// Whether no two series become one without their [`METADATA_LABELS`].
     pub fn unique_without_name(&self) -> bool {
-        self.metric_names().len() <= 1 || self.unique_under(|name| name != METRIC_NAME)
+        self.unique_under(|name| !METADATA_LABELS.contains(&name))
     }
 }
 
@@ -132,4 +137,12 @@ pub trait SelectorSource: Send + Sync + fmt::Debug {
         min_ms: i64,
         max_ms: i64,
     ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>>;
+
+    /// Makes the object stores that plans refer to known to the runtime that executes them.
+    fn register(&self, _runtime: &RuntimeEnv) {}
+
+    /// Planners of the nodes of its own in the plans that it makes.
+    fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+        Vec::new()
+    }
 }

@@ -64,7 +64,7 @@ impl MathFunction {
 }
 
 /// The greater of two numbers; NaN if one is NaN, as Go's `math.Max`.
-pub(super) fn max(a: f64, b: f64) -> f64 {
+pub fn max(a: f64, b: f64) -> f64 {
     match (a.is_nan() || b.is_nan(), a == b) {
         (true, _) if a == f64::INFINITY || b == f64::INFINITY => f64::INFINITY,
         (true, _) => f64::NAN,
@@ -74,7 +74,7 @@ pub(super) fn max(a: f64, b: f64) -> f64 {
 }
 
 /// The smaller of two numbers; NaN if one is NaN, as Go's `math.Min`.
-pub(super) fn min(a: f64, b: f64) -> f64 {
+pub fn min(a: f64, b: f64) -> f64 {
     -max(-a, -b)
 }
 

@@ -20,7 +20,7 @@ use varve_promql::BinaryOp;
 
 pub use binary::{Keep, apply as apply_binary};
 pub use date::DatePart;
-pub use math::MathFunction;
+pub use math::{MathFunction, max, min};
 pub use subquery::SubqueryWindow;
 
 use crate::grid::StepGrid;

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_planner::ExtensionPlanner;
 use object_store::ObjectStore;
 use object_store::path::Path;
 use varve_storage::wal::Segment;
@@ -22,7 +23,7 @@ use super::{raw, series};
 use crate::error::Result;
 use crate::kernels::WindowGrid;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
-use crate::window::{SeriesWindow, WindowKernel};
+use crate::window::{SeriesWindow, SeriesWindowPlanner, WindowKernel};
 
 /// A live file of a table. All ranges are closed.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -185,5 +186,13 @@ impl SelectorSource for ArchiveSource {
     ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>> {
         let range_ms = (min_ms <= max_ms).then_some((min_ms, max_ms));
         raw::samples(self.scan(selector, range_ms)?, self).await
+    }
+
+    fn register(&self, runtime: &RuntimeEnv) {
+        Self::register(self, runtime);
+    }
+
+    fn extension_planners(&self) -> Vec<Arc<dyn ExtensionPlanner + Send + Sync>> {
+        vec![Arc::new(SeriesWindowPlanner)]
     }
 }

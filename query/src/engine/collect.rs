@@ -1,0 +1,92 @@
+//! From rows of a relation to series.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use datafusion::error::DataFusionError;
+use varve_storage::Labels;
+
+use crate::grid::StepGrid;
+use crate::result::MatrixSeries;
+use crate::vector::{VALUE, Vectors, label_column};
+use crate::{Error, Result};
+
+/// Series with their samples so far; slices of a grid are appended one after the other.
+#[derive(Debug)]
+pub(super) struct SeriesSet {
+    series: HashMap<Labels, Vec<(i64, f64)>>,
+    samples: usize,
+    samples_max: usize,
+}
+
+impl SeriesSet {
+    pub(super) fn new(samples_max: usize) -> Self {
+        Self {
+            series: HashMap::new(),
+            samples: 0,
+            samples_max,
+        }
+    }
+
+    /// Appends samples that are later than all of the series.
+    pub(super) fn extend(&mut self, labels: Labels, samples: Vec<(i64, f64)>) -> Result<()> {
+        if samples.is_empty() {
+            return Ok(());
+        }
+        self.samples += samples.len();
+        if self.samples > self.samples_max {
+            return Err(Error::TooManySamples("query execution"));
+        }
+        self.series.entry(labels).or_default().extend(samples);
+        Ok(())
+    }
+
+    /// Appends the rows of a relation with these labels on a grid.
+    pub(super) fn add(
+        &mut self,
+        batch: &RecordBatch,
+        labels: &[String],
+        grid: StepGrid,
+    ) -> Result<()> {
+        let missing = |name: &str| {
+            let message = format!("column {name} is missing in a result");
+            Error::DataFusion(DataFusionError::Internal(message))
+        };
+        let vectors = batch.column_by_name(VALUE).ok_or_else(|| missing(VALUE))?;
+        let vectors = Vectors::try_new(vectors)?;
+        let mut columns: Vec<&StringArray> = Vec::with_capacity(labels.len());
+        for label in labels {
+            let name = label_column(label);
+            let column = batch.column_by_name(&name);
+            let column = column.and_then(|column| column.as_string_opt::<i32>());
+            columns.push(column.ok_or_else(|| missing(&name))?);
+        }
+        for row in 0..batch.num_rows() {
+            let steps = grid.times_ms().zip(vectors.row(row));
+            let samples: Vec<(i64, f64)> = steps
+                .filter_map(|(time_ms, sample)| Some((time_ms, sample?)))
+                .collect();
+            if samples.is_empty() {
+                continue;
+            }
+            let pairs = labels.iter().zip(&columns).filter_map(|(label, column)| {
+                let present = column.is_valid(row);
+                present.then(|| (label.as_str(), column.value(row)))
+            });
+            let set =
+                Labels::from_canonical(pairs.clone()).unwrap_or_else(|| Labels::from_pairs(pairs));
+            self.extend(set, samples)?;
+        }
+        Ok(())
+    }
+
+    /// All series, sorted by labels.
+    pub(super) fn into_matrix(self) -> Vec<MatrixSeries> {
+        let series = self.series.into_iter();
+        let mut matrix: Vec<MatrixSeries> = series
+            .map(|(labels, samples)| MatrixSeries { labels, samples })
+            .collect();
+        matrix.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
+        matrix
+    }
+}

@@ -1,0 +1,42 @@
+//! How a query would be run.
+
+use datafusion::physical_plan::displayable;
+
+use super::Engine;
+use super::session::QuerySession;
+use crate::Result;
+use crate::grid::StepGrid;
+use crate::result::{Explanation, QueryOptions};
+
+impl Engine {
+    /// The plans of a query, of its first slice if its grid is cut. Selectors are resolved; no samples are read. An instant query
+    /// has `start_ms == end_ms`.
+    pub async fn explain(
+        &self,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<Explanation> {
+        let instant = start_ms == end_ms;
+        let grid = match instant {
+            true => StepGrid::instant(start_ms),
+            false => StepGrid::range(start_ms, end_ms, step_ms),
+        };
+        let work = async {
+            let prepared = self.prepare(query, grid, instant, options).await?;
+            let slices = self.slices(&prepared)?;
+            let slice = slices.first().copied().unwrap_or(grid);
+            let source = prepared.snapshot.source.as_ref();
+            let session = QuerySession::new(&self.options, source, slice.steps)?;
+            let (plan, _) = prepared.plan(slice).await?;
+            session.physical(plan).await
+        };
+        let (logical, physical) = self.limited(options, work).await?;
+        Ok(Explanation {
+            logical: logical.display_indent().to_string(),
+            physical: displayable(physical.as_ref()).indent(true).to_string(),
+        })
+    }
+}

@@ -1,0 +1,385 @@
+//! Running queries: parse, resolve, plan, execute slice by slice, collect.
+//!
+//! 1. The text is parsed; durations that depend on the step are resolved.
+//! 2. The archive is opened: one snapshot, and a bill of its own for the query's requests.
+//! 3. All selectors are resolved against it. Series x steps beyond the limit end the query here.
+//! 4. The grid is cut into slices, so that no slice has more cells than the engine holds at once. Each slice is planned (on a
+//!    thread with a large stack: plans of deep expressions are deep), optimized and executed by DataFusion, in a
+//!    memory pool of the query's own.
+//! 5. Rows become series; slices are appended by label set.
+//!
+//! Dropping a query's future cancels it: DataFusion's tasks end with their streams.
+
+mod backend;
+mod collect;
+mod explain;
+mod order;
+mod planning;
+mod pool;
+mod session;
+mod stats;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use async_trait::async_trait;
+use varve_promql::{DurationContext, Expr, ParseOptions, ValueType, parse_with};
+
+use crate::annotations::Annotations;
+use crate::grid::StepGrid;
+use crate::plan::Settings;
+use crate::plan::selectors::Resolved;
+use crate::result::{
+    MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, VectorSample,
+};
+use crate::selector::SelectorSource;
+use crate::{Error, Result};
+use collect::SeriesSet;
+use session::QuerySession;
+
+/// What an archive has counted for one query.
+pub trait Bill: Send + Sync + fmt::Debug {
+    /// Adds requests and bytes so far to the stats.
+    fn fill(&self, stats: &mut QueryStats);
+}
+
+/// One snapshot of an archive, opened for one query.
+#[derive(Clone, Debug)]
+pub struct Snapshot {
+    /// Gives series and samples.
+    pub source: Arc<dyn SelectorSource>,
+    /// What was wrong when the snapshot was taken, such as segments that could not be read.
+    pub warnings: Vec<String>,
+    /// What reading costs; `None` where nothing is read from an object store.
+    pub bill: Option<Arc<dyn Bill>>,
+}
+
+/// Where queries get their samples from.
+#[async_trait]
+pub trait Archive: Send + Sync + fmt::Debug {
+    /// Takes a snapshot for one query.
+    async fn open(&self) -> Result<Snapshot>;
+}
+
+/// Settings of an engine.
+#[derive(Clone, Copy, Debug)]
+pub struct EngineOptions {
+    /// How far an instant selector looks back, in milliseconds.
+    pub lookback_ms: i64,
+    /// The step of a subquery that has none, in milliseconds: the global evaluation interval.
+    pub subquery_step_ms: i64,
+    /// How long a query may take.
+    pub timeout: Duration,
+    /// Bytes that the operators of one query may hold at once.
+    pub memory_bytes_max: usize,
+    /// Series x steps of a result, and of the input of one slice.
+    pub cells_max: usize,
+    /// Series x steps of the input from which the grid is cut into slices.
+    pub slice_cells: usize,
+    /// Partitions that DataFusion spreads a plan over. With more than one, sums of many series may differ in
+    /// their last bit from run to run, because they are added in another order.
+    pub partitions: usize,
+    /// Rows per batch; `None`: as many as make 8 MiB of values.
+    pub batch_rows: Option<usize>,
+    /// What the parser accepts.
+    pub parse: ParseOptions,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            lookback_ms: 5 * 60 * 1000,
+            subquery_step_ms: 60 * 1000,
+            timeout: Duration::from_secs(120),
+            memory_bytes_max: 1 << 30,
+            cells_max: 50_000_000,
+            slice_cells: 8_000_000,
+            partitions: 1,
+            batch_rows: None,
+            parse: ParseOptions::default(),
+        }
+    }
+}
+
+/// The fewest steps of a slice: each slice reads its windows anew.
+const SLICE_STEPS_MIN: usize = 16;
+
+/// Answers PromQL queries from an archive.
+#[derive(Debug)]
+pub struct Engine {
+    archive: Arc<dyn Archive>,
+    options: EngineOptions,
+}
+
+/// Where and in which pieces a query is executed.
+struct Execution {
+    session: QuerySession,
+    slices: Vec<StepGrid>,
+}
+
+/// A parsed query with its snapshot and its resolved selectors.
+#[derive(Clone)]
+struct Prepared {
+    expr: Arc<Expr>,
+    grid: StepGrid,
+    settings: Settings,
+    snapshot: Snapshot,
+    resolved: Arc<Resolved>,
+    annotations: Annotations,
+}
+
+impl Engine {
+    /// An engine over an archive.
+    pub fn new(archive: Arc<dyn Archive>, options: EngineOptions) -> Self {
+        Self { archive, options }
+    }
+
+    /// The engine's settings.
+    pub fn options(&self) -> &EngineOptions {
+        &self.options
+    }
+
+    /// Evaluates a query at one time.
+    pub async fn instant(
+        &self,
+        query: &str,
+        time_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
+        let work = self.run(query, StepGrid::instant(time_ms), true, options);
+        self.limited(options, work).await
+    }
+
+    /// Evaluates a query at every step from `start_ms` up to and including `end_ms`.
+    pub async fn range(
+        &self,
+        query: &str,
+        start_ms: i64,
+        end_ms: i64,
+        step_ms: i64,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
+        let grid = StepGrid::range(start_ms, end_ms, step_ms);
+        let work = self.run(query, grid, false, options);
+        self.limited(options, work).await
+    }
+
+    async fn limited<T>(
+        &self,
+        options: &QueryOptions,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T> {
+        let after = options.timeout.unwrap_or(self.options.timeout);
+        match tokio::time::timeout(after, work).await {
+            Ok(result) => result,
+            Err(_) => Err(Error::Timeout {
+                stage: "query execution",
+                after,
+            }),
+        }
+    }
+
+    async fn run(
+        &self,
+        query: &str,
+        grid: StepGrid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
+        let started = Instant::now();
+        let prepared = self.prepare(query, grid, instant, options).await?;
+        let slices = self.slices(&prepared)?;
+        let steps = slices.first().map_or(1, |slice| slice.steps);
+        let session = QuerySession::new(&self.options, prepared.snapshot.source.as_ref(), steps)?;
+        let execution = Execution { slices, session };
+        let mut stats = QueryStats {
+            series_selected: prepared.resolved.series() as u64,
+            ..QueryStats::default()
+        };
+        let value = match instant {
+            true => {
+                self.instant_value(&prepared, &execution, &mut stats)
+                    .await?
+            }
+            false => QueryValue::Matrix(self.matrix(&prepared, &execution, &mut stats).await?),
+        };
+        let value = truncated(value, options.limit);
+        if let Some(bill) = &prepared.snapshot.bill {
+            bill.fill(&mut stats);
+        }
+        stats.series_returned = match &value {
+            QueryValue::Scalar { .. } | QueryValue::String { .. } => 1,
+            QueryValue::Vector(samples) => samples.len() as u64,
+            QueryValue::Matrix(series) => series.len() as u64,
+        };
+        stats.memory_peak_bytes = execution.session.memory_peak_bytes();
+        stats.elapsed = started.elapsed();
+        let (warnings, infos) = prepared.annotations.lists();
+        Ok(QueryResult {
+            value,
+            warnings,
+            infos,
+            stats,
+        })
+    }
+
+    async fn prepare(
+        &self,
+        query: &str,
+        grid: StepGrid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<Prepared> {
+        let mut expr = parse_with(query, &self.options.parse)?;
+        let context = DurationContext {
+            step_ms: if instant { 0 } else { grid.step_ms },
+            range_ms: grid.end_ms() - grid.start_ms,
+        };
+        expr.resolve_durations(context)
+            .map_err(|error| Error::BadData(error.to_string()))?;
+        let value_type = expr.value_type();
+        if !instant && !matches!(value_type, ValueType::Scalar | ValueType::Vector) {
+            return Err(Error::BadData(format!(
+                "invalid expression type \"{}\" for range query, must be Scalar or instant Vector",
+                value_type.documented()
+            )));
+        }
+        if grid.steps == 0 {
+            return Err(Error::BadData(
+                "end timestamp must not be before start time".to_owned(),
+            ));
+        }
+        let settings = Settings {
+            lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms),
+            subquery_step_ms: self.options.subquery_step_ms,
+        };
+        let snapshot = self.archive.open().await?;
+        let annotations = Annotations::new(query);
+        for warning in &snapshot.warnings {
+            annotations.warn_plain(warning.clone());
+        }
+        let source = snapshot.source.as_ref();
+        let resolved = Resolved::of(&expr, grid, settings, source).await?;
+        Ok(Prepared {
+            expr: Arc::new(expr),
+            grid,
+            settings,
+            snapshot,
+            resolved: Arc::new(resolved),
+            annotations,
+        })
+    }
+
+    /// The grid in slices whose input fits.
+    fn slices(&self, prepared: &Prepared) -> Result<Vec<StepGrid>> {
+        let series = prepared.resolved.series().max(1);
+        let steps = (self.options.slice_cells / series).max(SLICE_STEPS_MIN);
+        if series.saturating_mul(steps.min(prepared.grid.steps)) > self.options.cells_max {
+            return Err(Error::TooManySamples("query execution"));
+        }
+        Ok(prepared.grid.slices(steps).collect())
+    }
+
+    async fn matrix(
+        &self,
+        prepared: &Prepared,
+        execution: &Execution,
+        stats: &mut QueryStats,
+    ) -> Result<Vec<MatrixSeries>> {
+        let mut series = SeriesSet::new(self.options.cells_max);
+        for slice in execution.slices.iter().copied() {
+            let (plan, labels) = prepared.plan(slice).await?;
+            execution
+                .session
+                .collect(plan, &labels, slice, &mut series, stats)
+                .await?;
+        }
+        Ok(series.into_matrix())
+    }
+
+    async fn instant_value(
+        &self,
+        prepared: &Prepared,
+        execution: &Execution,
+        stats: &mut QueryStats,
+    ) -> Result<QueryValue> {
+        let time_ms = prepared.grid.start_ms;
+        match (prepared.expr.value_type(), prepared.expr.without_parens()) {
+            (_, Expr::StringLiteral(literal)) => Ok(QueryValue::String {
+                time_ms,
+                value: literal.value.clone(),
+            }),
+            (ValueType::Matrix, expr) => Ok(QueryValue::Matrix(
+                self.range_vector(prepared, expr, execution, stats).await?,
+            )),
+            (ValueType::Scalar, _) => {
+                let matrix = self.matrix(prepared, execution, stats).await?;
+                let sample = matrix.first().and_then(|series| series.samples.first());
+                Ok(QueryValue::Scalar {
+                    time_ms,
+                    value: sample.map_or(f64::NAN, |(_, value)| *value),
+                })
+            }
+            _ => {
+                let matrix = self.matrix(prepared, execution, stats).await?;
+                let sample = |series: MatrixSeries| {
+                    let (_, value) = *series.samples.first()?;
+                    Some(VectorSample {
+                        labels: series.labels,
+                        time_ms,
+                        value,
+                    })
+                };
+                let mut samples: Vec<VectorSample> =
+                    matrix.into_iter().filter_map(sample).collect();
+                order::sort(&prepared.expr, &mut samples);
+                Ok(QueryValue::Vector(samples))
+            }
+        }
+    }
+
+    /// An instant query for a range vector: samples as they are, or a subquery's steps.
+    async fn range_vector(
+        &self,
+        prepared: &Prepared,
+        expr: &Expr,
+        execution: &Execution,
+        stats: &mut QueryStats,
+    ) -> Result<Vec<MatrixSeries>> {
+        let mut series = SeriesSet::new(self.options.cells_max);
+        match expr {
+            Expr::MatrixSelector(matrix) => {
+                let resolved = prepared.resolved.get(matrix.selector.span)?;
+                let (min_ms, max_ms) = (resolved.spec.min_ms, resolved.spec.max_ms);
+                let source = &prepared.snapshot.source;
+                for (found, samples) in source.samples(resolved, min_ms, max_ms).await? {
+                    stats.samples_read += samples.len() as u64;
+                    series.extend(found.labels.clone(), samples)?;
+                }
+            }
+            Expr::Subquery(_) => {
+                let (plan, labels, grid) = prepared.subquery().await?;
+                if grid.steps > 0 {
+                    execution
+                        .session
+                        .collect(plan, &labels, grid, &mut series, stats)
+                        .await?;
+                }
+            }
+            _ => return Err(Error::NotSupported("this range vector".to_owned())),
+        }
+        Ok(series.into_matrix())
+    }
+}
+
+/// The first series of a value.
+fn truncated(mut value: QueryValue, limit: Option<usize>) -> QueryValue {
+    let limit = limit.unwrap_or(usize::MAX);
+    match &mut value {
+        QueryValue::Vector(samples) => samples.truncate(limit),
+        QueryValue::Matrix(series) => series.truncate(limit),
+        QueryValue::Scalar { .. } | QueryValue::String { .. } => {}
+    }
+    value
+}

@@ -1,0 +1,178 @@
+//! Aggregations: GROUP BY label columns, or a window over them where each series stays itself.
+
+use datafusion::logical_expr::LogicalPlanBuilder;
+use varve_promql::{Aggregate, AggregateOp, Expr};
+
+use super::relation::{Relation, aggregate, column, label, project, value};
+use super::scalar::Scalar;
+use super::{Needs, Planner};
+use crate::aggregates::{CellOp, MaskOp, MaskWindow, RowsAggregate, RowsOp, StepAggregate};
+use crate::grid::StepGrid;
+use crate::vector::{VALUE, label_column};
+use crate::{Error, Result};
+use varve_storage::METRIC_NAME;
+
+impl Planner<'_> {
+    pub(super) fn aggregate(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
+        let cell = match node.op {
+            AggregateOp::Sum => CellOp::Sum,
+            AggregateOp::Avg => CellOp::Avg,
+            AggregateOp::Count => CellOp::Count,
+            AggregateOp::Min => CellOp::Min,
+            AggregateOp::Max => CellOp::Max,
+            AggregateOp::Group => CellOp::Group,
+            AggregateOp::Stddev => CellOp::Stddev,
+            AggregateOp::Stdvar => CellOp::Stdvar,
+            AggregateOp::Topk => return self.mask(node, MaskOp::Top, grid),
+            AggregateOp::Bottomk => return self.mask(node, MaskOp::Bottom, grid),
+            AggregateOp::Limitk => return self.mask(node, MaskOp::First, grid),
+            AggregateOp::CountValues => return self.count_values(node, grid),
+            AggregateOp::Quantile => return self.quantile(node, grid),
+            AggregateOp::LimitRatio => {
+                return Err(Error::NotSupported("limit_ratio".to_owned()));
+            }
+        };
+        let input = self.aggregate_input(node, grid)?;
+        if input.empty {
+            return Ok(input);
+        }
+        let labels = grouping(node, &input);
+        let by = labels.iter().map(|name| label(name)).collect();
+        let call = StepAggregate::call(cell, grid.steps, value());
+        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
+        Ok(Relation::new(plan, labels, grid))
+    }
+
+    /// The argument, with the labels that the grouping needs.
+    fn aggregate_input(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
+        let needs = if node.without {
+            Needs::All
+        } else {
+            Needs::Only(node.grouping.clone())
+        };
+        self.vector_with(&node.expr, grid, &needs)
+    }
+
+    fn parameter(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Scalar> {
+        match &node.param {
+            Some(param) => self.scalar(param, grid),
+            None => Err(Error::BadData(format!(
+                "{} needs a parameter",
+                node.op.as_str()
+            ))),
+        }
+    }
+
+    fn quantile(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
+        let phi = self.parameter(node, grid)?;
+        if let (Some(numbers), Some(param)) = (phi.known(), &node.param) {
+            self.note_quantiles(numbers, param);
+        }
+        let input = self.aggregate_input(node, grid)?;
+        if input.empty {
+            return Ok(input);
+        }
+        let labels = grouping(node, &input);
+        let (plan, phi) = self.join_parameter(input.plan, phi)?;
+        let by = labels.iter().map(|name| label(name)).collect();
+        let call = RowsAggregate::call(RowsOp::Quantile, grid.steps, vec![value(), phi]);
+        let plan = aggregate(plan, by, vec![call.alias(VALUE)])?;
+        Ok(Relation::new(plan, labels, grid))
+    }
+
+    /// Warns of quantiles that are not between 0 and 1.
+    pub(super) fn note_quantiles(&self, numbers: &[f64], written: &Expr) {
+        for number in numbers.iter().filter(|n| !(0.0..=1.0).contains(*n)) {
+            let number = varve_promql::format::format_float_g(*number);
+            let text = format!("quantile value should be between 0 and 1, got {number}");
+            self.annotations.warn(&text, written.span());
+        }
+    }
+
+    /// `topk`, `bottomk`, `limitk`: all labels stay, and samples go.
+    fn mask(&mut self, node: &Aggregate, op: MaskOp, grid: StepGrid) -> Result<Relation> {
+        let k = self.parameter(node, grid)?;
+        if let Some(numbers) = k.known() {
+            check_counts(numbers)?;
+        }
+        let input = self.vector(&node.expr, grid)?;
+        if input.empty {
+            return Ok(input);
+        }
+        let by = grouping(node, &input)
+            .iter()
+            .map(|name| label(name))
+            .collect();
+        let (plan, k) = self.join_parameter(input.plan.clone(), k)?;
+        let name = self.fresh("masked");
+        let order = input.label_order();
+        let call = MaskWindow::call(op, grid.steps, vec![value(), k], by, order);
+        let plan = LogicalPlanBuilder::from(plan)
+            .window([call.alias(&name)])?
+            .build()?;
+        Relation { plan, ..input }.with_value(column(&name))
+    }
+
+    fn count_values(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
+        let target = match node.param.as_deref().map(Expr::without_parens) {
+            Some(Expr::StringLiteral(literal)) => literal.value.clone(),
+            _ => return Err(Error::BadData("count_values needs a label name".to_owned())),
+        };
+        if target.is_empty() {
+            return Err(Error::Execution(format!(
+                "invalid label name {}",
+                varve_promql::format::quote(&target)
+            )));
+        }
+        let input = self.aggregate_input(node, grid)?;
+        if input.empty {
+            return Ok(input);
+        }
+        let mut labels = grouping(node, &input);
+        labels.retain(|name| *name != target);
+        let by = labels.iter().map(|name| label(name)).collect();
+        let pairs = self.fresh("counted");
+        let call = RowsAggregate::call(RowsOp::CountValues, grid.steps, vec![value()]);
+        let plan = aggregate(input.plan, by, vec![call.alias(&pairs)])?;
+        let unnest = |plan| -> Result<_> {
+            let column = datafusion::common::Column::new_unqualified(&pairs);
+            Ok(LogicalPlanBuilder::from(plan)
+                .unnest_column(column)?
+                .build()?)
+        };
+        // The list becomes rows, then the struct becomes columns.
+        let plan = unnest(unnest(plan)?)?;
+        labels.push(target.clone());
+        labels.sort_unstable();
+        let mut columns: Vec<_> = labels
+            .iter()
+            .map(|name| match *name == target {
+                true => column(&format!("{pairs}.label")).alias(label_column(name)),
+                false => label(name),
+            })
+            .collect();
+        columns.push(column(&format!("{pairs}.value")).alias(VALUE));
+        Ok(Relation::new(project(plan, columns)?, labels, grid))
+    }
+}
+
+/// The labels of the groups.
+fn grouping(node: &Aggregate, input: &Relation) -> Vec<String> {
+    let listed = |label: &str| node.grouping.iter().any(|name| name == label);
+    let labels = input.labels.iter();
+    match node.without {
+        true => labels
+            .filter(|l| !listed(l) && *l != METRIC_NAME)
+            .cloned()
+            .collect(),
+        false => labels.filter(|l| listed(l)).cloned().collect(),
+    }
+}
+
+/// Counts that no step may have, whether or not it has samples.
+fn check_counts(numbers: &[f64]) -> Result<()> {
+    match numbers.iter().any(|n| n.is_nan()) {
+        true => Err(Error::Execution("Parameter value is NaN".to_owned())),
+        false => Ok(()),
+    }
+}

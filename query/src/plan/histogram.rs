@@ -1,0 +1,70 @@
+//! `histogram_quantile` and `histogram_fraction` on classic buckets: GROUP BY all labels but `le`.
+
+use varve_promql::Call;
+
+use super::Planner;
+use super::relation::{Relation, aggregate, label, value};
+use super::scalar::Scalar;
+use crate::Result;
+use crate::aggregates::{Notes, RowsAggregate, RowsOp};
+use crate::grid::StepGrid;
+use crate::vector::VALUE;
+
+/// The label with a bucket's upper bound.
+const BUCKET_LABEL: &str = "le";
+
+impl Planner<'_> {
+    pub(super) fn histogram_quantile(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let phi = self.scalar_arg(call, 0, grid)?;
+        if let Some(numbers) = phi.known() {
+            self.note_quantiles(numbers, self.arg(call, 0)?);
+        }
+        let op = RowsOp::HistogramQuantile(self.notes(call, 1, grid)?);
+        self.buckets(call, 1, op, vec![phi], grid)
+    }
+
+    pub(super) fn histogram_fraction(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let bounds = vec![
+            self.scalar_arg(call, 0, grid)?,
+            self.scalar_arg(call, 1, grid)?,
+        ];
+        let op = RowsOp::HistogramFraction(self.notes(call, 2, grid)?);
+        self.buckets(call, 2, op, bounds, grid)
+    }
+
+    fn notes(&self, call: &Call, index: usize, grid: StepGrid) -> Result<Notes> {
+        Ok(Notes {
+            annotations: self.annotations.clone(),
+            span: self.arg(call, index)?.span(),
+            grid,
+        })
+    }
+
+    fn buckets(
+        &mut self,
+        call: &Call,
+        index: usize,
+        op: RowsOp,
+        parameters: Vec<Scalar>,
+        grid: StepGrid,
+    ) -> Result<Relation> {
+        let vector = self.vector_arg(call, index, grid)?;
+        if vector.empty {
+            return Ok(vector);
+        }
+        let mut plan = vector.plan.clone();
+        let mut args = vec![value()];
+        for parameter in parameters {
+            let (joined, parameter) = self.join_parameter(plan, parameter)?;
+            plan = joined;
+            args.push(parameter);
+        }
+        args.push(vector.label_or_null(BUCKET_LABEL));
+        let mut labels = vector.labels;
+        labels.retain(|name| name != BUCKET_LABEL);
+        let by = labels.iter().map(|name| label(name)).collect();
+        let call = RowsAggregate::call(op, grid.steps, args);
+        let plan = aggregate(plan, by, vec![call.alias(VALUE)])?;
+        Relation::new(plan, labels, grid).without_name()
+    }
+}

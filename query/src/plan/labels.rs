@@ -1,0 +1,93 @@
+//! `label_replace` and `label_join`.
+
+use datafusion::logical_expr::Expr as PlanExpr;
+use regex::Regex;
+use varve_promql::Call;
+use varve_promql::regex::anchored_regex;
+
+use super::Planner;
+use super::relation::{Relation, label, project, value};
+use crate::aggregates::Disjoint;
+use crate::functions::label::{LabelFunction, LabelOp, Pattern};
+use crate::grid::StepGrid;
+use crate::vector::label_column;
+use crate::{Error, Result};
+
+impl Planner<'_> {
+    pub(super) fn label_replace(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let target = self.string_arg(call, 1)?;
+        let template = self.string_arg(call, 2)?.to_owned();
+        let source = self.string_arg(call, 3)?;
+        let text = self.string_arg(call, 4)?;
+        let invalid = || {
+            Error::Execution(format!(
+                "invalid regular expression in label_replace(): {text}"
+            ))
+        };
+        let pattern = anchored_regex(text).map_err(|_| invalid())?;
+        let regex = Regex::new(&pattern).map_err(|_| invalid())?;
+        if target.is_empty() {
+            return Err(Error::Execution(format!(
+                "invalid destination label name in label_replace(): {target}"
+            )));
+        }
+        let vector = self.vector_arg(call, 0, grid)?;
+        let args = vec![vector.label_or_null(target), vector.label_or_null(source)];
+        let pattern = Pattern::new(regex);
+        let text = LabelFunction::call(LabelOp::Replace { pattern, template }, args);
+        relabelled(vector, target, text)
+    }
+
+    pub(super) fn label_join(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let target = self.string_arg(call, 1)?;
+        let separator = self.string_arg(call, 2)?.to_owned();
+        if target.is_empty() {
+            return Err(Error::Execution(format!(
+                "invalid destination label name in label_join(): {target}"
+            )));
+        }
+        let mut sources = Vec::new();
+        for index in 3..call.args.len() {
+            let source = self.string_arg(call, index)?;
+            if source.is_empty() {
+                return Err(Error::Execution(format!(
+                    "invalid source label name in label_join(): {source}"
+                )));
+            }
+            sources.push(source);
+        }
+        let vector = self.vector_arg(call, 0, grid)?;
+        let args: Vec<PlanExpr> = sources.iter().map(|s| vector.label_or_null(s)).collect();
+        let text = LabelFunction::call(LabelOp::Join { separator }, args);
+        relabelled(vector, target, text)
+    }
+}
+
+/// The rows with one label set anew; rows that become one are merged.
+fn relabelled(vector: Relation, target: &str, text: PlanExpr) -> Result<Relation> {
+    if vector.empty {
+        return Ok(vector);
+    }
+    let added = !vector.has(target);
+    let mut labels = vector.labels.clone();
+    if added {
+        labels.push(target.to_owned());
+        labels.sort_unstable();
+    }
+    let mut columns: Vec<PlanExpr> = labels
+        .iter()
+        .map(|name| match name == target {
+            true => text.clone().alias(label_column(name)),
+            false => label(name),
+        })
+        .collect();
+    columns.push(value());
+    let plan = project(vector.plan.clone(), columns)?;
+    // A label that is added cannot make two series one.
+    let relation = Relation {
+        unique: added && vector.unique,
+        unique_without_name: added && vector.unique_without_name,
+        ..Relation::new(plan, labels, vector.grid)
+    };
+    relation.merged(Disjoint::Labels)
+}

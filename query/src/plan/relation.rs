@@ -1,0 +1,221 @@
+//! Vector relations, and the steps that every builder takes on them.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::common::{Column, DFSchema};
+use datafusion::logical_expr::{
+    EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, lit,
+};
+use datafusion::scalar::ScalarValue;
+
+use crate::Result;
+use crate::aggregates::{CellOp, Disjoint, StepAggregate};
+use crate::grid::StepGrid;
+use crate::selector::METADATA_LABELS;
+use crate::vector::{VALUE, label_column, vector_type};
+
+/// The plan of a vector expression with what is known about its rows.
+#[derive(Clone, Debug)]
+pub struct Relation {
+    /// Gives the columns `l:<label>` in the order of `labels`, then `value`.
+    pub plan: LogicalPlan,
+    /// The labels that some row may have, ascending.
+    pub labels: Vec<String>,
+    /// The steps of `value`.
+    pub grid: StepGrid,
+    /// Whether no two rows have the same labels.
+    pub unique: bool,
+    /// Whether no two rows have the same labels when the metadata labels are left out.
+    pub unique_without_name: bool,
+    /// Whether it is known already that there are no rows.
+    pub empty: bool,
+}
+
+/// A column by its exact name.
+pub(super) fn column(name: &str) -> Expr {
+    Expr::Column(Column::new_unqualified(name))
+}
+
+/// The column of a label.
+pub(super) fn label(name: &str) -> Expr {
+    column(&label_column(name))
+}
+
+/// The column of vectors.
+pub(super) fn value() -> Expr {
+    column(VALUE)
+}
+
+/// The absent label.
+pub(super) fn no_label() -> Expr {
+    lit(ScalarValue::Utf8(None))
+}
+
+/// A projection of a plan. On top of a projection, both become one.
+///
+/// DataFusion's optimizer takes a projection that equals the one below it for a repetition and drops it. Ours may be equal and
+/// mean two steps: in `x * 2 * 2` both are `value * 2 AS value`. So they are never stacked.
+pub(super) fn project(plan: LogicalPlan, exprs: Vec<Expr>) -> Result<LogicalPlan> {
+    let (plan, exprs) = match plan {
+        LogicalPlan::Projection(below) => {
+            let exprs = exprs.into_iter().map(|expr| on_top_of(&below, expr));
+            let exprs = exprs.collect::<Result<Vec<_>>>()?;
+            (Arc::unwrap_or_clone(below.input), exprs)
+        }
+        plan => (plan, exprs),
+    };
+    Ok(LogicalPlanBuilder::from(plan).project(exprs)?.build()?)
+}
+
+/// An expression over the columns of a projection, in terms of the columns below it.
+fn on_top_of(below: &datafusion::logical_expr::Projection, expr: Expr) -> Result<Expr> {
+    let name = expr.schema_name().to_string();
+    let names = below.schema.fields().iter().map(|field| field.name());
+    let columns: HashMap<&String, &Expr> = names.zip(&below.expr).collect();
+    let replaced = expr.unalias().transform(|expr| {
+        Ok(match &expr {
+            Expr::Column(column) => match columns.get(&column.name) {
+                Some(meaning) => Transformed::yes((*meaning).clone().unalias()),
+                None => Transformed::no(expr),
+            },
+            _ => Transformed::no(expr),
+        })
+    })?;
+    Ok(replaced.data.alias(name))
+}
+
+/// An aggregation of a plan.
+pub(super) fn aggregate(
+    plan: LogicalPlan,
+    by: Vec<Expr>,
+    aggregates: Vec<Expr>,
+) -> Result<LogicalPlan> {
+    Ok(LogicalPlanBuilder::from(plan)
+        .aggregate(by, aggregates)?
+        .build()?)
+}
+
+impl Relation {
+    /// A relation without rows.
+    pub fn nothing(grid: StepGrid) -> Result<Self> {
+        let fields = vec![Field::new(VALUE, vector_type(grid.steps), true)];
+        let schema = DFSchema::try_from(Schema::new(fields))?;
+        let plan = LogicalPlan::EmptyRelation(EmptyRelation {
+            produce_one_row: false,
+            schema: Arc::new(schema),
+        });
+        Ok(Self {
+            empty: true,
+            ..Self::new(plan, Vec::new(), grid)
+        })
+    }
+
+    /// One row without labels, computed from nothing.
+    pub fn one_row(vector: Expr, grid: StepGrid) -> Result<Self> {
+        let plan = project(
+            LogicalPlanBuilder::empty(true).build()?,
+            vec![vector.alias(VALUE)],
+        )?;
+        Ok(Self::new(plan, Vec::new(), grid))
+    }
+
+    /// A relation whose rows differ in their labels.
+    pub(super) fn new(plan: LogicalPlan, labels: Vec<String>, grid: StepGrid) -> Self {
+        let unique_without_name = !labels.iter().any(|label| is_metadata(label));
+        Self {
+            plan,
+            labels,
+            grid,
+            unique: true,
+            unique_without_name,
+            empty: false,
+        }
+    }
+
+    /// Whether rows may have a label.
+    pub fn has(&self, label: &str) -> bool {
+        self.labels.iter().any(|known| known == label)
+    }
+
+    /// All label columns.
+    pub(super) fn label_columns(&self) -> Vec<Expr> {
+        self.labels.iter().map(|name| label(name)).collect()
+    }
+
+    /// The column of a label, or the absent label where no row has it.
+    pub(super) fn label_or_null(&self, name: &str) -> Expr {
+        if self.has(name) {
+            label(name)
+        } else {
+            no_label()
+        }
+    }
+
+    /// All labels, ascending, as the order within a window.
+    pub(super) fn label_order(&self) -> Vec<SortExpr> {
+        let columns = self.label_columns().into_iter();
+        columns.map(|column| column.sort(true, true)).collect()
+    }
+
+    /// The same rows with other vectors on the same grid.
+    pub(super) fn with_value(self, vector: Expr) -> Result<Self> {
+        let mut exprs = self.label_columns();
+        exprs.push(vector.alias(VALUE));
+        Ok(Self {
+            plan: project(self.plan, exprs)?,
+            ..self
+        })
+    }
+
+    /// The same rows without columns that are neither labels nor the vectors.
+    pub(super) fn tidy(self) -> Result<Self> {
+        self.with_value(value())
+    }
+
+    /// The rows without their metadata labels, the metric name among them; rows that become one are merged.
+    pub(super) fn without_name(self) -> Result<Self> {
+        if !self.labels.iter().any(|label| is_metadata(label)) {
+            return Ok(self);
+        }
+        let mut relation = self;
+        relation.labels.retain(|label| !is_metadata(label));
+        relation.unique = relation.unique_without_name;
+        let relation = relation.tidy()?;
+        relation.merged(Disjoint::Labels)
+    }
+
+    /// The relation as the result of a query: one row per label set.
+    pub fn distinct(self) -> Result<Self> {
+        self.merged(Disjoint::Labels)
+    }
+
+    /// One row per label set; two samples at one step are an error. Costs nothing where rows are known to differ.
+    pub(super) fn merged(self, why: Disjoint) -> Result<Self> {
+        if self.unique {
+            return Ok(self);
+        }
+        let merge = StepAggregate::call(CellOp::Merge(why), self.grid.steps, value());
+        let plan = aggregate(
+            self.plan.clone(),
+            self.label_columns(),
+            vec![merge.alias(VALUE)],
+        )?;
+        Ok(Self::new(plan, self.labels, self.grid))
+    }
+}
+
+/// The literal of a label value; "" is the absent label.
+pub(super) fn label_literal(value: &str) -> Expr {
+    match value {
+        "" => no_label(),
+        text => lit(ScalarValue::Utf8(Some(text.to_owned()))),
+    }
+}
+
+/// Whether a label is dropped where the result of an operation is another quantity.
+pub(super) fn is_metadata(label: &str) -> bool {
+    METADATA_LABELS.contains(&label)
+}

@@ -1,0 +1,227 @@
+//! Selectors: resolved before the plan, then leaves of it.
+
+use std::collections::HashMap;
+
+use varve_promql::{At, Expr, Span, Subquery, VectorSelector};
+use varve_storage::METRIC_NAME;
+
+use super::relation::{Relation, column};
+use super::{Needs, Planner, Settings, fixed_ms, offset_ms};
+use crate::grid::StepGrid;
+use crate::kernels::{Lookback, WindowGrid};
+use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
+use crate::vector::{VALUE, label_column};
+use crate::{Error, Result};
+
+/// The selectors of a query by where they are written.
+#[derive(Debug, Default)]
+pub struct Resolved {
+    selectors: HashMap<Span, ResolvedSelector>,
+}
+
+impl Resolved {
+    /// Resolves all selectors of an expression for evaluation on a grid. Equal selectors are asked for once.
+    pub async fn of(
+        expr: &Expr,
+        query: StepGrid,
+        settings: Settings,
+        source: &dyn SelectorSource,
+    ) -> Result<Self> {
+        let mut specs = Vec::new();
+        let walk = Walk { query, settings };
+        walk.collect(expr, query.start_ms, query.end_ms(), &mut specs)?;
+        let mut by_spec: HashMap<SelectorSpec, ResolvedSelector> = HashMap::new();
+        let mut selectors = HashMap::new();
+        for (span, spec) in specs {
+            let resolved = match by_spec.get(&spec) {
+                Some(known) => known.clone(),
+                None => source.resolve(&spec).await?,
+            };
+            by_spec.insert(spec, resolved.clone());
+            selectors.insert(span, resolved);
+        }
+        Ok(Self { selectors })
+    }
+
+    /// The selector that is written at a place.
+    pub fn get(&self, span: Span) -> Result<&ResolvedSelector> {
+        self.selectors.get(&span).ok_or_else(|| {
+            Error::Execution(format!("selector at byte {} is not resolved", span.start))
+        })
+    }
+
+    /// The number of series of all selectors together.
+    pub fn series(&self) -> usize {
+        let selectors = self.selectors.values();
+        selectors.map(|selector| selector.series.len()).sum()
+    }
+}
+
+/// The grid on which a subquery's expression is evaluated for outer steps from `start_ms` to `end_ms`: multiples of its step, from
+/// the start of the first window (exclusive) to the end of the last (inclusive).
+pub fn subquery_grid(
+    subquery: &Subquery,
+    start_ms: i64,
+    end_ms: i64,
+    query: StepGrid,
+    settings: Settings,
+) -> Result<StepGrid> {
+    let step_ms = match &subquery.step {
+        Some(step) => fixed_ms(step)?,
+        None => settings.subquery_step_ms,
+    }
+    .max(1);
+    let (start_ms, end_ms) = match at_ms(subquery.at, query) {
+        Some(at_ms) => (at_ms, at_ms),
+        None => (start_ms, end_ms),
+    };
+    let offset_ms = offset_ms(subquery.offset.as_ref())?;
+    let from_ms = start_ms
+        .saturating_sub(offset_ms)
+        .saturating_sub(fixed_ms(&subquery.range)?);
+    let first_ms = from_ms
+        .div_euclid(step_ms)
+        .saturating_add(1)
+        .saturating_mul(step_ms);
+    Ok(StepGrid::range(
+        first_ms,
+        end_ms.saturating_sub(offset_ms),
+        step_ms,
+    ))
+}
+
+/// The time after `@`.
+pub(super) fn at_ms(at: Option<At>, query: StepGrid) -> Option<i64> {
+    at.map(|at| match at {
+        At::Timestamp(time_ms) => time_ms,
+        At::Start => query.start_ms,
+        At::End => query.end_ms(),
+    })
+}
+
+struct Walk {
+    query: StepGrid,
+    settings: Settings,
+}
+
+impl Walk {
+    fn collect(
+        &self,
+        expr: &Expr,
+        start_ms: i64,
+        end_ms: i64,
+        specs: &mut Vec<(Span, SelectorSpec)>,
+    ) -> Result<()> {
+        match expr {
+            Expr::VectorSelector(selector) => {
+                let look_back_ms = self.settings.lookback_ms;
+                specs.push(self.spec(selector, look_back_ms, start_ms, end_ms)?);
+            }
+            Expr::MatrixSelector(matrix) => {
+                let range_ms = fixed_ms(&matrix.range)?;
+                specs.push(self.spec(&matrix.selector, range_ms, start_ms, end_ms)?);
+            }
+            Expr::Subquery(subquery) => {
+                let grid = subquery_grid(subquery, start_ms, end_ms, self.query, self.settings)?;
+                self.collect(&subquery.expr, grid.start_ms, grid.end_ms(), specs)?;
+            }
+            other => {
+                for child in other.children() {
+                    self.collect(child, start_ms, end_ms, specs)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn spec(
+        &self,
+        selector: &VectorSelector,
+        range_ms: i64,
+        start_ms: i64,
+        end_ms: i64,
+    ) -> Result<(Span, SelectorSpec)> {
+        if selector.anchored || selector.smoothed {
+            let what = "the modifiers anchored and smoothed";
+            return Err(Error::NotSupported(what.to_owned()));
+        }
+        let (start_ms, end_ms) = match at_ms(selector.at, self.query) {
+            Some(at_ms) => (at_ms, at_ms),
+            None => (start_ms, end_ms),
+        };
+        let offset_ms = offset_ms(selector.offset.as_ref())?;
+        let min_ms = start_ms.saturating_sub(offset_ms).saturating_sub(range_ms);
+        let spec = SelectorSpec {
+            matchers: selector.matchers.clone(),
+            min_ms: min_ms.saturating_add(1),
+            max_ms: end_ms.saturating_sub(offset_ms),
+        };
+        Ok((selector.span, spec))
+    }
+}
+
+impl Planner<'_> {
+    pub(super) fn instant_selector(
+        &mut self,
+        selector: &VectorSelector,
+        grid: StepGrid,
+        needs: &Needs,
+    ) -> Result<Relation> {
+        let evaluation = Evaluation::Instant(Lookback::Value);
+        let lookback_ms = self.settings.lookback_ms;
+        self.leaf(selector, &evaluation, lookback_ms, grid, needs)
+    }
+
+    /// The relation of a selector whose windows of `range_ms` are evaluated.
+    pub(super) fn leaf(
+        &mut self,
+        selector: &VectorSelector,
+        evaluation: &Evaluation,
+        range_ms: i64,
+        grid: StepGrid,
+        needs: &Needs,
+    ) -> Result<Relation> {
+        let resolved = self.resolved.get(selector.span)?;
+        if resolved.series.is_empty() {
+            return Relation::nothing(grid);
+        }
+        let unique_without_name = resolved.unique_without_name();
+        let mut labels = resolved.label_names();
+        // Where the name may have to be dropped, rows must be told apart by all their labels.
+        if let (Needs::Only(needed), true) = (needs, unique_without_name) {
+            labels.retain(|label| needed.contains(label));
+        }
+        let windows = WindowGrid {
+            grid,
+            range_ms,
+            offset_ms: offset_ms(selector.offset.as_ref())?,
+            at_ms: at_ms(selector.at, self.query),
+        };
+        let plan = self.source.plan(resolved, &labels, evaluation, &windows)?;
+        let mut columns: Vec<_> = labels
+            .iter()
+            .map(|label| column(&label_column(label)).alias(label_column(label)))
+            .collect();
+        columns.push(column(VALUE).alias(VALUE));
+        let plan = super::relation::project(plan, columns)?;
+        Ok(Relation {
+            unique_without_name,
+            ..Relation::new(plan, labels, grid)
+        })
+    }
+
+    /// Names of metrics of a selector, for notes.
+    pub(super) fn metric_names(&self, selector: &VectorSelector) -> Result<Vec<String>> {
+        let resolved = self.resolved.get(selector.span)?;
+        let named = resolved.metric_names().into_iter();
+        Ok(named
+            .filter(|name| !name.is_empty())
+            .map(str::to_owned)
+            .collect())
+    }
+}
+
+/// Whether the label is the metric name, which most operations drop.
+pub(super) fn is_name(label: &str) -> bool {
+    label == METRIC_NAME
+}

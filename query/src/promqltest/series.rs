@@ -1,0 +1,199 @@
+//! The notation of series in test scripts: `metric{label="value"} 1 2+3x5 _ stale {{…}}`.
+
+use varve_promql::format::parse_go_float;
+use varve_promql::{Expr, MatchOp, ParseOptions, parse_with};
+use varve_storage::{Labels, stale_nan};
+
+/// One place of a series.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Item {
+    /// No sample.
+    Omitted,
+    /// A float; maybe a stale marker.
+    Float(f64),
+    /// A native histogram, which is not read.
+    Histogram,
+}
+
+/// A line with a series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SeriesLine {
+    /// The labels, the metric name among them.
+    pub labels: Labels,
+    /// The items, one per interval.
+    pub items: Vec<Item>,
+}
+
+/// Reads a line; the error says what is wrong with it.
+pub fn parse_line(line: &str) -> Result<SeriesLine, String> {
+    let (metric, items) = split_metric(line);
+    Ok(SeriesLine {
+        labels: parse_metric(metric)?,
+        items: parse_items(items)?,
+    })
+}
+
+/// Cuts a line at the first space outside of braces and quotes.
+fn split_metric(line: &str) -> (&str, &str) {
+    let (mut depth, mut quote, mut escaped) = (0_i32, None, false);
+    let mut seen_space_from = None;
+    for (at, c) in line.char_indices() {
+        match quote {
+            Some(_) if escaped => escaped = false,
+            Some('"' | '\'') if c == '\\' => escaped = true,
+            Some(q) if c == q => quote = None,
+            Some(_) => {}
+            None => match c {
+                '"' | '\'' | '`' => quote = Some(c),
+                // A space may stand between the name and the braces.
+                '{' if depth == 0 && line[at..].starts_with("{{") => {
+                    return line.split_at(seen_space_from.unwrap_or(at));
+                }
+                '{' => {
+                    depth += 1;
+                    seen_space_from = None;
+                }
+                '}' => depth -= 1,
+                ' ' | '\t' if depth == 0 && seen_space_from.is_none() => {
+                    seen_space_from = Some(at);
+                }
+                ' ' | '\t' => {}
+                _ if depth == 0 => {
+                    if let Some(space) = seen_space_from {
+                        return line.split_at(space);
+                    }
+                }
+                _ => {}
+            },
+        }
+    }
+    line.split_at(seen_space_from.unwrap_or(line.len()))
+}
+
+/// The labels of `metric{a="b"}`.
+pub fn parse_metric(text: &str) -> Result<Labels, String> {
+    let text = text.trim();
+    let inner: String = text.chars().filter(|c| !c.is_whitespace()).collect();
+    if inner == "{}" {
+        return Ok(Labels::empty());
+    }
+    let parsed = parse_with(text, &ParseOptions::experimental()).map_err(|e| e.to_string())?;
+    let Expr::VectorSelector(selector) = parsed else {
+        return Err(format!("{text} is not a series"));
+    };
+    if selector.matchers.iter().any(|m| m.op != MatchOp::Equal) {
+        return Err(format!("{text} is not a series"));
+    }
+    let pairs = selector.matchers.iter().map(|m| (&m.name, &m.value));
+    Ok(Labels::from_pairs(pairs))
+}
+
+fn parse_items(text: &str) -> Result<Vec<Item>, String> {
+    let mut items = Vec::new();
+    let mut rest = text.trim();
+    while !rest.is_empty() {
+        let end = match rest.starts_with("{{") {
+            true => histogram_end(rest)?,
+            false => rest.find([' ', '\t']).unwrap_or(rest.len()),
+        };
+        let (item, after) = rest.split_at(end);
+        push_item(item, &mut items)?;
+        rest = after.trim_start();
+    }
+    Ok(items)
+}
+
+/// Where `{{…}}`, `{{…}}x5` or `{{…}}+{{…}}x5` ends.
+fn histogram_end(text: &str) -> Result<usize, String> {
+    let mut end = 0;
+    loop {
+        let close = text[end..].find("}}").ok_or("a histogram is not closed")?;
+        end += close + 2;
+        let joined = text[end..].starts_with("+{{") || text[end..].starts_with("-{{");
+        if !joined {
+            let rest = &text[end..];
+            return Ok(end + rest.find([' ', '\t']).unwrap_or(rest.len()));
+        }
+    }
+}
+
+fn push_item(item: &str, items: &mut Vec<Item>) -> Result<(), String> {
+    let number = |text: &str| parse_go_float(text).map_err(|error| error.to_string());
+    let count = |text: &str| {
+        text.parse::<usize>()
+            .map_err(|error| format!("{text}: {error}"))
+    };
+    if let Some(rest) = item.strip_prefix("{{") {
+        let times = rest.rsplit_once("}}x").map_or(Ok(0), |(_, n)| count(n))?;
+        items.extend(std::iter::repeat_n(Item::Histogram, times + 1));
+        return Ok(());
+    }
+    if let Some(rest) = item.strip_prefix('_') {
+        let times = match rest.strip_prefix('x') {
+            Some(n) => count(n)?,
+            None if rest.is_empty() => 1,
+            None => return Err(format!("{item} is not an item")),
+        };
+        items.extend(std::iter::repeat_n(Item::Omitted, times));
+        return Ok(());
+    }
+    let (value, times) = match split_times(item) {
+        Some((value, n)) => (value, count(n)?),
+        None => (item, 0),
+    };
+    if let Some(value) = value.strip_prefix("stale") {
+        if !value.is_empty() {
+            return Err(format!("{item} is not an item"));
+        }
+        items.extend(std::iter::repeat_n(Item::Float(stale_nan()), times + 1));
+        return Ok(());
+    }
+    let (mut value, step) = match split_step(value) {
+        Some((start, step)) => (number(start)?, number(step)?),
+        None => (number(value)?, 0.0),
+    };
+    for _ in 0..=times {
+        items.push(Item::Float(value));
+        value += step;
+    }
+    Ok(())
+}
+
+/// Splits `2+3x5` before the times; `0x1f` is a number.
+fn split_times(item: &str) -> Option<(&str, &str)> {
+    let (value, times) = item.rsplit_once('x')?;
+    let hexadecimal =
+        matches!(value, "0" | "-0" | "+0") && times.len() > 1 && times.starts_with('0');
+    (!hexadecimal).then_some((value, times))
+}
+
+/// Splits `2+3` and `2-3` at the sign that is neither the first nor part of an exponent.
+fn split_step(value: &str) -> Option<(&str, &str)> {
+    let bytes = value.as_bytes();
+    let at = (1..bytes.len()).find(|&i| {
+        matches!(bytes.get(i), Some(b'+' | b'-'))
+            && !matches!(bytes.get(i - 1), Some(b'e' | b'E' | b'p' | b'P'))
+    })?;
+    Some(value.split_at(at))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn items_expand_as_written() {
+        let line =
+            parse_line(r#"m{a="b c"} 1+2x2 _x2 stale -1e-3 2x1 {{sum:1 count:2}}x1 NaN"#).unwrap();
+        assert_eq!(line.labels.to_string(), r#"{__name__="m", a="b c"}"#);
+        assert_eq!(line.items.len(), 3 + 2 + 1 + 1 + 2 + 2 + 1);
+        assert_eq!(line.items[2], Item::Float(5.0));
+        assert_eq!(line.items[3], Item::Omitted);
+        assert_eq!(line.items[6], Item::Float(-1e-3));
+        assert_eq!(line.items[10], Item::Histogram);
+        assert_eq!(parse_line("{} 5-2x1").unwrap().items[1], Item::Float(3.0));
+        assert!(parse_line("m 1+ax3").is_err());
+    }
+}

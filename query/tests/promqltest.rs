@@ -1,0 +1,130 @@
+//! Prometheus's own test scripts, where they are at hand, and ours.
+//!
+//! `promqltest.counts` holds how many cases of each upstream file pass; a count may only grow. After an improvement, run with
+//! `VARVE_PROMQLTEST_BLESS=1` to write the new counts. `VARVE_PROMQLTEST_SHOW=<file>` prints every case of a
+//! file that does not pass.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+
+use varve_promql::ParseOptions;
+use varve_query::EngineOptions;
+use varve_query::promqltest::{Outcome, ScriptResult, run_script};
+
+fn options() -> EngineOptions {
+    EngineOptions {
+        parse: ParseOptions::experimental(),
+        ..EngineOptions::default()
+    }
+}
+
+fn scripts(folder: &Path) -> Vec<(String, PathBuf)> {
+    let Ok(entries) = std::fs::read_dir(folder) else {
+        return Vec::new();
+    };
+    let mut scripts: Vec<(String, PathBuf)> = entries
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "test"))
+        .map(|path| {
+            (
+                path.file_name().unwrap().to_string_lossy().into_owned(),
+                path,
+            )
+        })
+        .collect();
+    scripts.sort();
+    scripts
+}
+
+async fn run(path: &Path) -> Result<ScriptResult, String> {
+    let text = std::fs::read_to_string(path).unwrap();
+    run_script(&text, options()).await
+}
+
+fn show(name: &str, result: &ScriptResult) {
+    for case in &result.cases {
+        let why = match &case.outcome {
+            Outcome::Passed => continue,
+            Outcome::Failed(why) => format!("FAILED {why}"),
+            Outcome::NotSupported(why) => format!("not supported: {why}"),
+        };
+        eprintln!("{name}:{}: {}\n    {why}", case.line, case.query);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_scripts_pass() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    let scripts = scripts(&folder);
+    assert!(!scripts.is_empty(), "no scripts in {}", folder.display());
+    for (name, path) in scripts {
+        let result = run(&path).await.unwrap();
+        show(&name, &result);
+        let (passed, failed, unsupported) = result.counts();
+        assert_eq!((failed, unsupported), (0, 0), "{name}");
+        assert!(passed > 0, "{name} has no cases");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn upstream_scripts_pass_as_far_as_before() {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = match std::env::var_os("VARVE_PROMQLTEST_DIR") {
+        Some(folder) => PathBuf::from(folder),
+        None => manifest.join("../../shared/conformance/promqltest"),
+    };
+    let scripts = scripts(&folder);
+    if scripts.is_empty() {
+        eprintln!(
+            "skipped: no scripts in {}; set VARVE_PROMQLTEST_DIR to Prometheus's promql/promqltest/testdata",
+            folder.display()
+        );
+        return;
+    }
+    let counts_path = manifest.join("tests/promqltest.counts");
+    let known: BTreeMap<String, usize> = std::fs::read_to_string(&counts_path)
+        .unwrap_or_default()
+        .lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let mut words = line.split_whitespace();
+            Some((words.next()?.to_owned(), words.next()?.parse().ok()?))
+        })
+        .collect();
+    let wanted = std::env::var("VARVE_PROMQLTEST_SHOW").ok();
+    let mut table =
+        String::from("# file, cases that pass, that fail, that are not supported yet\n");
+    let mut worse = Vec::new();
+    let all = wanted.as_deref() == Some("all");
+    for (name, path) in scripts {
+        // A notation that cannot be read (start timestamps) leaves a whole file for later.
+        let result = match run(&path).await {
+            Ok(result) => result,
+            Err(error) => {
+                eprintln!("{name} cannot be read: {error}");
+                ScriptResult::default()
+            }
+        };
+        let chosen = |wanted: &String| name.starts_with(wanted.as_str());
+        if all || wanted.as_ref().is_some_and(chosen) {
+            show(&name, &result);
+        }
+        let (passed, failed, unsupported) = result.counts();
+        writeln!(table, "{name:28} {passed:5} {failed:5} {unsupported:5}").unwrap();
+        if passed < known.get(&name).copied().unwrap_or(0) {
+            show(&name, &result);
+            worse.push(name);
+        }
+    }
+    eprintln!("{table}");
+    if std::env::var_os("VARVE_PROMQLTEST_BLESS").is_some() {
+        std::fs::write(&counts_path, table).unwrap();
+    }
+    assert!(
+        worse.is_empty(),
+        "fewer cases pass than before in {worse:?}"
+    );
+}
