@@ -6,7 +6,9 @@ pub struct MathFunction {
     name: &'static str,
 }
 
-const FUNCTIONS: [(&str, fn(f64) -> f64); 23] = [
+type Kernel = fn(f64) -> f64;
+
+const FUNCTIONS: [(&str, Kernel); 23] = [
     ("abs", f64::abs),
     ("acos", f64::acos),
     ("acosh", f64::acosh),
@@ -55,7 +57,7 @@ impl MathFunction {
         self.name
     }
 
-    pub(super) fn kernel(&self) -> fn(f64) -> f64 {
+    pub(super) fn kernel(&self) -> Kernel {
         FUNCTIONS
             .iter()
             .find(|(name, _)| *name == self.name)
