@@ -60,6 +60,9 @@ pub enum Error {
     /// The object store or a format below the tables failed.
     #[error(transparent)]
     Storage(#[from] varve_storage::Error),
+    /// A table of the archive could not be read.
+    #[error(transparent)]
+    Table(#[from] varve_table::Error),
     /// DataFusion failed in a way that no other variant describes.
     #[error("query execution: {0}")]
     DataFusion(DataFusionError),
@@ -77,6 +80,7 @@ impl Error {
             Self::Timeout { .. } => ErrorKind::Timeout,
             Self::Canceled(_) => ErrorKind::Canceled,
             Self::Storage(error) => storage_kind(error.kind()),
+            Self::Table(error) => storage_kind(error.kind()),
             Self::DataFusion(_) => ErrorKind::Internal,
         }
     }

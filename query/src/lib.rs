@@ -25,6 +25,7 @@ pub mod promqltest;
 pub mod result;
 pub mod selector;
 pub mod source;
+pub mod stored;
 pub mod vector;
 pub mod window;
 
@@ -34,3 +35,4 @@ pub use grid::StepGrid;
 pub use result::{
     Explanation, MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, VectorSample,
 };
+pub use stored::StoredArchive;
