@@ -1,0 +1,102 @@
+//! The query side of an archive: the engine, and the API over it without a process around.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use varve_query::api::{self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RuntimeInfo};
+use varve_query::{Engine, EngineOptions, StoredArchive};
+use varve_storage::keys::TenantKeys;
+use varve_storage::{StorageUrl, Store};
+use varve_table::ArchiveReader;
+
+use crate::arguments::duration;
+use crate::failure::Failure;
+use crate::version;
+
+/// What queries may use.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct QueryLimits {
+    /// Maximum time a query may take before being aborted
+    #[arg(
+        long = "query.timeout",
+        env = "VARVE_QUERY_TIMEOUT",
+        value_name = "DURATION",
+        default_value = "2m",
+        value_parser = duration
+    )]
+    timeout: Duration,
+
+    /// Maximum number of samples (series × steps) a single query may hold
+    #[arg(
+        long = "query.max-samples",
+        env = "VARVE_QUERY_MAX_SAMPLES",
+        value_name = "COUNT",
+        default_value_t = 50_000_000
+    )]
+    max_samples: usize,
+
+    /// How far an instant selector looks back for a sample
+    #[arg(
+        long = "query.lookback-delta",
+        env = "VARVE_QUERY_LOOKBACK_DELTA",
+        value_name = "DURATION",
+        default_value = "5m",
+        value_parser = duration
+    )]
+    lookback: Duration,
+
+    /// Maximum number of queries executed concurrently
+    #[arg(
+        long = "query.max-concurrency",
+        env = "VARVE_QUERY_MAX_CONCURRENCY",
+        value_name = "COUNT",
+        default_value_t = 20
+    )]
+    max_concurrency: usize,
+}
+
+impl QueryLimits {
+    pub(crate) fn api_options(&self) -> ApiOptions {
+        ApiOptions {
+            query_timeout: self.timeout,
+            query_concurrency: self.max_concurrency,
+            cors_origin: CorsOrigin::any(),
+            lifecycle: false,
+        }
+    }
+}
+
+/// The query engine of one tenant.
+pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> Arc<Engine> {
+    let reader = Arc::new(ArchiveReader::new(store.clone(), keys.clone()));
+    let archive = StoredArchive::new(reader, store.clone(), Arc::default());
+    let options = EngineOptions {
+        timeout: limits.timeout,
+        lookback_ms: i64::try_from(limits.lookback.as_millis()).unwrap_or(i64::MAX),
+        cells_max: limits.max_samples,
+        ..EngineOptions::default()
+    };
+    Arc::new(Engine::new(Arc::new(archive), options))
+}
+
+/// The API over an archive that is only read.
+pub(crate) fn read_only_api(url: &StorageUrl) -> Result<axum::Router, Failure> {
+    let store = Store::open_existing(url).map_err(Failure::error)?;
+    let limits = QueryLimits {
+        timeout: Duration::from_secs(3600),
+        max_samples: 50_000_000,
+        lookback: Duration::from_secs(300),
+        max_concurrency: 1,
+    };
+    let host = ReadOnlyHost {
+        build_info: version::build_info(),
+        runtime_info: RuntimeInfo::default(),
+    };
+    Ok(api::router(
+        engine(&store, &TenantKeys::default(), &limits),
+        Arc::new(host),
+        Arc::new(HttpMetrics::default()),
+        limits.api_options(),
+    ))
+}

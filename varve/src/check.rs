@@ -1,0 +1,47 @@
+//! `varve check config`: the checks of `promtool check config`, in its words.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use varve_ingest::Config;
+
+use crate::failure::Failure;
+use crate::output;
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// Check configuration files (prometheus.yml)
+    Config {
+        /// The files
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+}
+
+pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
+    let What::Config { files } = &arguments.what;
+    let mut failed = false;
+    for file in files {
+        let name = file.display();
+        output::line(&format!("Checking {name}"))?;
+        match Config::load(file) {
+            Ok(_) => output::line(&format!(
+                " SUCCESS: {name} is valid prometheus config file syntax\n"
+            ))?,
+            Err(error) => {
+                failed = true;
+                output::complain(&format!("  FAILED: {error}\n"));
+            }
+        }
+    }
+    if failed {
+        return Err(Failure::silent());
+    }
+    Ok(())
+}

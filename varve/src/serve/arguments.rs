@@ -1,0 +1,123 @@
+//! The flags of `varve serve`, by Prometheus's names wherever one fits.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::FalseyValueParser;
+use varve_compactor::CompactorOptions;
+use varve_query::api::{ApiOptions, CorsOrigin};
+use varve_storage::StorageUrl;
+use varve_storage::wal::WalOptions;
+
+use crate::archive::QueryLimits;
+use crate::arguments::duration;
+use crate::failure::Failure;
+use crate::logging::LogArguments;
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeArguments {
+    /// Prometheus's configuration file; without one Varve scrapes itself, and a Node Exporter on port 9100
+    #[arg(long = "config.file", env = "VARVE_CONFIG_FILE", value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
+
+    /// Where samples are kept: a folder, file:///path, s3://bucket/prefix or memory://
+    #[arg(
+        long = "storage.url",
+        env = "VARVE_STORAGE_URL",
+        value_name = "URL",
+        default_value = "./data"
+    )]
+    pub(crate) storage: StorageUrl,
+
+    /// How long samples may wait for others before they are written [default: 2s; 15s on S3]
+    #[arg(
+        long = "storage.flush-interval",
+        env = "VARVE_STORAGE_FLUSH_INTERVAL",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    flush_interval: Option<Duration>,
+
+    /// Address to listen on
+    #[arg(
+        long = "web.listen-address",
+        env = "VARVE_WEB_LISTEN_ADDRESS",
+        value_name = "ADDRESS",
+        default_value = "127.0.0.1:9090"
+    )]
+    pub(crate) listen_address: String,
+
+    /// Allow reloading and stopping by HTTP request (/-/reload, /-/quit)
+    #[arg(
+        long = "web.enable-lifecycle",
+        env = "VARVE_WEB_ENABLE_LIFECYCLE",
+        value_parser = FalseyValueParser::new()
+    )]
+    lifecycle: bool,
+
+    /// Regular expression for origins that a browser may call from
+    #[arg(
+        long = "web.cors.origin",
+        env = "VARVE_WEB_CORS_ORIGIN",
+        value_name = "REGEX",
+        default_value = ".*"
+    )]
+    cors_origin: String,
+
+    #[command(flatten)]
+    pub(crate) query: QueryLimits,
+
+    /// Time between two compactions
+    #[arg(
+        long = "compactor.interval",
+        env = "VARVE_COMPACTOR_INTERVAL",
+        value_name = "DURATION",
+        default_value = "1m",
+        value_parser = duration
+    )]
+    compactor_interval: Duration,
+
+    /// How long replaced objects are kept; longer than the longest query, and the same for all that share a storage
+    #[arg(
+        long = "compactor.grace",
+        env = "VARVE_COMPACTOR_GRACE",
+        value_name = "DURATION",
+        default_value = "15m",
+        value_parser = duration
+    )]
+    compactor_grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) log: LogArguments,
+}
+
+impl ServeArguments {
+    pub(super) fn wal_options(&self) -> WalOptions {
+        let mut options = WalOptions::for_url(&self.storage);
+        if let Some(interval) = self.flush_interval {
+            options.flush_interval = interval;
+        }
+        options.grace = self.compactor_grace;
+        options
+    }
+
+    pub(super) fn compactor_options(&self) -> CompactorOptions {
+        let mut options = CompactorOptions {
+            interval: self.compactor_interval,
+            ..CompactorOptions::default()
+        };
+        options.clean_up.grace = self.compactor_grace;
+        options
+    }
+
+    pub(super) fn api_options(&self) -> Result<ApiOptions, Failure> {
+        let cors_origin = CorsOrigin::new(&self.cors_origin)
+            .map_err(|e| Failure::usage(format!("--web.cors.origin: {e}")))?;
+        Ok(ApiOptions {
+            cors_origin,
+            lifecycle: self.lifecycle,
+            ..self.query.api_options()
+        })
+    }
+}

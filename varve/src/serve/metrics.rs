@@ -1,0 +1,236 @@
+//! `/metrics` of Varve itself: the counters of every part under Prometheus's conventions.
+
+use std::sync::atomic::Ordering;
+
+use varve_compactor::CompactorMetrics;
+use varve_query::api::HttpMetrics;
+use varve_query::api::metrics::DURATION_BOUNDS_SECONDS;
+use varve_storage::store::RequestCounts;
+use varve_storage::wal::WalCounts;
+
+use super::exposition::Exposition;
+use super::host::Process;
+use super::process;
+use crate::version;
+
+/// Appends everything.
+pub(super) fn write(host: &Process, out: &mut String) {
+    let mut exposition = Exposition::new(out);
+    let labels: &[(&str, &str)] = &[
+        ("version", version::VERSION),
+        ("revision", version::REVISION),
+    ];
+    exposition.family(
+        "varve_build_info",
+        "gauge",
+        "A constant 1, labeled with what was built.",
+        &[(labels, 1.0)],
+    );
+    let success = f64::from(u8::from(host.reload_success.load(Ordering::Relaxed)));
+    let reloaded = host.reload_time_ms.load(Ordering::Relaxed) as f64 / 1000.0;
+    exposition.gauge(
+        "varve_config_last_reload_successful",
+        "Whether the last reload of the configuration succeeded.",
+        success,
+    );
+    exposition.gauge(
+        "varve_config_last_reload_success_timestamp_seconds",
+        "When the configuration was last loaded.",
+        reloaded,
+    );
+    super::targets::write_metrics(&mut exposition, host.roles.scrapes.metrics());
+    wal(&mut exposition, &host.roles.wal.metrics().snapshot());
+    compactor(&mut exposition, &host.roles.compactor);
+    store(&mut exposition, &host.roles.store.counters().snapshot());
+    http(&mut exposition, &host.roles.http);
+    process::write_metrics(&mut exposition, host.start_time_ms);
+}
+
+fn wal(exposition: &mut Exposition<'_>, counts: &WalCounts) {
+    for (name, help, value) in [
+        (
+            "varve_wal_segments_total",
+            "WAL segments written and durable.",
+            counts.segments,
+        ),
+        (
+            "varve_wal_samples_total",
+            "Samples in these segments.",
+            counts.samples,
+        ),
+        (
+            "varve_wal_bytes_total",
+            "Size of these segments in bytes.",
+            counts.encoded_bytes,
+        ),
+        (
+            "varve_wal_put_retries_total",
+            "Requests of the WAL writer that failed and were tried again.",
+            counts.put_retries,
+        ),
+        (
+            "varve_wal_names_taken_total",
+            "Sequences that another writer had taken first.",
+            counts.names_taken,
+        ),
+        (
+            "varve_wal_late_moves_total",
+            "Segments appended again because they landed below the table's mark.",
+            counts.late_moves,
+        ),
+    ] {
+        exposition.counter(name, help, value);
+    }
+    exposition.seconds(
+        "varve_wal_flush_seconds_total",
+        "Time from encoding a segment until it was durable, summed.",
+        counts.flush_time,
+    );
+    for (name, help, value) in [
+        (
+            "varve_wal_flush_seconds_max",
+            "The longest of these times.",
+            counts.flush_time_max.as_secs_f64(),
+        ),
+        (
+            "varve_wal_buffered_bytes",
+            "Bytes accepted and not durable yet.",
+            counts.buffered_bytes as f64,
+        ),
+        (
+            "varve_wal_last_sequence",
+            "The last durable segment.",
+            counts.last_sequence as f64,
+        ),
+    ] {
+        exposition.gauge(name, help, value);
+    }
+}
+
+fn compactor(exposition: &mut Exposition<'_>, metrics: &CompactorMetrics) {
+    for (name, help, value) in [
+        (
+            "varve_compactor_runs_total",
+            "Compactions that ended without an error.",
+            &metrics.runs,
+        ),
+        (
+            "varve_compactor_failures_total",
+            "Compactions that ended with an error.",
+            &metrics.failures,
+        ),
+        (
+            "varve_compactor_segments_total",
+            "WAL segments whose samples are in the table.",
+            &metrics.segments,
+        ),
+        (
+            "varve_compactor_quarantined_segments_total",
+            "WAL segments that could not be read.",
+            &metrics.quarantined_segments,
+        ),
+        (
+            "varve_compactor_samples_total",
+            "Samples committed from the WAL.",
+            &metrics.samples,
+        ),
+        (
+            "varve_compactor_files_written_total",
+            "Table files committed.",
+            &metrics.files_written,
+        ),
+        (
+            "varve_compactor_written_bytes_total",
+            "Size of these files in bytes.",
+            &metrics.bytes_written,
+        ),
+        (
+            "varve_compactor_merges_total",
+            "Merges committed.",
+            &metrics.merges,
+        ),
+        (
+            "varve_compactor_lost_races_total",
+            "Attempts that another compactor won.",
+            &metrics.lost_races,
+        ),
+        (
+            "varve_compactor_deleted_objects_total",
+            "Objects deleted by clean-ups.",
+            &metrics.deleted_objects,
+        ),
+    ] {
+        exposition.atomic(name, help, value);
+    }
+    exposition.gauge(
+        "varve_compactor_last_success_timestamp_seconds",
+        "When a compaction last ended without an error, 0 for never.",
+        metrics.last_success_ms.load(Ordering::Relaxed) as f64 / 1000.0,
+    );
+}
+
+fn store(exposition: &mut Exposition<'_>, counts: &RequestCounts) {
+    let class = |name| [("class", name)];
+    let (get, head, put) = (class("get"), class("head"), class("put"));
+    let (list, delete) = (class("list"), class("delete"));
+    exposition.family(
+        "varve_object_store_requests_total",
+        "counter",
+        "Requests to the object store by class.",
+        &[
+            (&get, counts.get as f64),
+            (&head, counts.head as f64),
+            (&put, counts.put as f64),
+            (&list, counts.list as f64),
+            (&delete, counts.delete as f64),
+        ],
+    );
+    exposition.counter(
+        "varve_object_store_errors_total",
+        "Requests to the object store that failed.",
+        counts.errors,
+    );
+    exposition.counter(
+        "varve_object_store_read_bytes_total",
+        "Bytes read from the object store.",
+        counts.bytes_read,
+    );
+    exposition.counter(
+        "varve_object_store_written_bytes_total",
+        "Bytes written to the object store.",
+        counts.bytes_written,
+    );
+}
+
+fn http(exposition: &mut Exposition<'_>, metrics: &HttpMetrics) {
+    let handlers = metrics.snapshot();
+    let help = "HTTP requests by handler and status code.";
+    exposition.head("varve_http_requests_total", "counter", help);
+    for handler in &handlers {
+        for (code, count) in &handler.codes {
+            let code = code.to_string();
+            let labels = [("code", code.as_str()), ("handler", &handler.handler)];
+            exposition.sample("varve_http_requests_total", &labels, *count as f64);
+        }
+    }
+    let name = "varve_http_request_duration_seconds";
+    exposition.head(name, "histogram", "Time until an answer began, by handler.");
+    for handler in &handlers {
+        let bounds = DURATION_BOUNDS_SECONDS.iter().map(f64::to_string);
+        let bounds = bounds.chain(std::iter::once("+Inf".to_owned()));
+        for (bound, count) in bounds.zip(&handler.buckets) {
+            let labels = [("handler", handler.handler.as_str()), ("le", &bound)];
+            exposition.sample(&format!("{name}_bucket"), &labels, *count as f64);
+        }
+        let labels = [("handler", handler.handler.as_str())];
+        let all = handler.buckets.last().copied().unwrap_or(0);
+        let sum = handler.duration.as_secs_f64();
+        exposition.sample(&format!("{name}_sum"), &labels, sum);
+        exposition.sample(&format!("{name}_count"), &labels, all as f64);
+    }
+    exposition.gauge(
+        "varve_http_requests_in_flight",
+        "HTTP requests under way.",
+        metrics.in_flight() as f64,
+    );
+}

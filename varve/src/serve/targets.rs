@@ -1,0 +1,138 @@
+//! The scrape loops as the API and `/metrics` show them.
+
+use std::time::UNIX_EPOCH;
+
+use varve_ingest::scrape::{self, ScrapeMetrics, TargetsSnapshot};
+use varve_query::api::{ActiveTarget, DroppedTarget, TargetHealth, Targets, WallTime};
+
+use super::exposition::Exposition;
+
+/// The targets in the API's form.
+pub(super) fn shown(snapshot: TargetsSnapshot) -> Targets {
+    let dropped = snapshot.dropped.into_iter().map(|target| DroppedTarget {
+        discovered_labels: target.discovered_labels,
+        scrape_pool: target.scrape_pool,
+    });
+    Targets {
+        active: snapshot.active.into_iter().map(active).collect(),
+        dropped: dropped.collect(),
+        dropped_counts: snapshot.dropped_counts,
+    }
+}
+
+fn active(target: scrape::ActiveTarget) -> ActiveTarget {
+    let since_epoch = target
+        .last_scrape
+        .and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    ActiveTarget {
+        discovered_labels: target.discovered_labels,
+        labels: target.labels,
+        scrape_pool: target.scrape_pool,
+        scrape_url: target.scrape_url,
+        global_url: target.global_url,
+        last_error: target.last_error,
+        last_scrape: WallTime(since_epoch.and_then(|time| i64::try_from(time.as_millis()).ok())),
+        last_scrape_duration: target.last_scrape_duration.as_secs_f64(),
+        health: match target.health {
+            scrape::TargetHealth::Unknown => TargetHealth::Unknown,
+            scrape::TargetHealth::Up => TargetHealth::Up,
+            scrape::TargetHealth::Down => TargetHealth::Down,
+        },
+        scrape_interval: target.scrape_interval,
+        scrape_timeout: target.scrape_timeout,
+    }
+}
+
+/// Counters about scraping.
+pub(super) fn write_metrics(exposition: &mut Exposition<'_>, metrics: &ScrapeMetrics) {
+    for (name, help, value) in [
+        ("varve_scrapes_total", "Scrapes begun.", &metrics.scrapes),
+        (
+            "varve_scrapes_failed_total",
+            "Scrapes that failed.",
+            &metrics.scrapes_failed,
+        ),
+        (
+            "varve_scrape_samples_total",
+            "Samples scraped, before relabelling.",
+            &metrics.samples_scraped,
+        ),
+        (
+            "varve_scrape_samples_appended_total",
+            "Samples handed to the WAL, reports and stale markers included.",
+            &metrics.samples_appended,
+        ),
+        (
+            "varve_scrape_body_bytes_total",
+            "Bytes of scraped responses after decompression.",
+            &metrics.body_bytes,
+        ),
+        (
+            "varve_scrape_sample_limit_exceeded_total",
+            "Scrapes that exceeded sample_limit.",
+            &metrics.sample_limit_exceeded,
+        ),
+        (
+            "varve_scrape_body_size_limit_exceeded_total",
+            "Scrapes that exceeded body_size_limit.",
+            &metrics.body_size_limit_exceeded,
+        ),
+        (
+            "varve_scrape_label_limit_exceeded_total",
+            "Scrapes that exceeded a limit on labels.",
+            &metrics.label_limit_exceeded,
+        ),
+        (
+            "varve_scrape_target_limit_exceeded_total",
+            "Times that a job had more targets than target_limit.",
+            &metrics.target_limit_exceeded,
+        ),
+        (
+            "varve_scrape_samples_duplicate_total",
+            "Samples dropped because their series had one for the time already.",
+            &metrics.samples_duplicate,
+        ),
+        (
+            "varve_scrape_samples_out_of_order_total",
+            "Samples dropped because their series had a later one.",
+            &metrics.samples_out_of_order,
+        ),
+        (
+            "varve_scrape_samples_out_of_bounds_total",
+            "Samples dropped because they are too far ahead of time.",
+            &metrics.samples_out_of_bounds,
+        ),
+        (
+            "varve_scrape_stale_markers_total",
+            "Stale markers written.",
+            &metrics.stale_markers,
+        ),
+        (
+            "varve_scrape_appends_failed_total",
+            "Scrapes that the WAL refused.",
+            &metrics.appends_failed,
+        ),
+        (
+            "varve_scrape_append_wait_milliseconds_total",
+            "Time that scrape loops waited for the WAL.",
+            &metrics.append_wait_ms,
+        ),
+        (
+            "varve_scrape_ticks_missed_total",
+            "Scrapes left out because the one before, or the WAL, took longer than the interval.",
+            &metrics.ticks_missed,
+        ),
+        (
+            "varve_scrape_targets_invalid_total",
+            "Targets whose labels or settings were wrong.",
+            &metrics.targets_invalid,
+        ),
+        (
+            "varve_scrape_file_discovery_errors_total",
+            "Reads of discovery files that failed.",
+            &metrics.file_discovery_errors,
+        ),
+    ] {
+        exposition.atomic(name, help, value);
+    }
+}
