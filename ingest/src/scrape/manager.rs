@@ -138,6 +138,13 @@ impl Shared {
     }
 }
 
+impl Drop for ScrapeManager {
+    fn drop(&mut self) {
+        // Loops outlive their manager only until they notice.
+        self.shared.shutdown.send_replace(true);
+    }
+}
+
 /// Scrapes the targets of a configuration into a sink.
 #[derive(Debug)]
 pub struct ScrapeManager {

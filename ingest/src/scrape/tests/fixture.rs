@@ -20,6 +20,9 @@ use crate::sink::SampleSink;
 /// How long a test waits for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A metric that the store refuses.
+pub(super) const REFUSED: &str = "refused";
+
 /// What the server answers.
 #[derive(Clone)]
 pub(super) struct Exposition {
@@ -163,6 +166,13 @@ impl SampleSink for Sink {
         Box::pin(async move {
             let mut blocked = self.blocked.subscribe();
             blocked.wait_for(|blocked| !*blocked).await.unwrap();
+            let mut names = append
+                .samples
+                .iter()
+                .map(|row| row.series.labels.metric_name());
+            if names.any(|name| name == REFUSED) {
+                return Err(varve_storage::Error::Limit("too much".to_owned()));
+            }
             self.appends.lock().unwrap().push(append);
             Ok(())
         })

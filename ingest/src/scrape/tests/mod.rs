@@ -7,7 +7,7 @@ mod fixture;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use self::fixture::{Exposition, Fixture, gzip};
+use self::fixture::{Exposition, Fixture, REFUSED, gzip};
 use super::*;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -341,6 +341,44 @@ async fn a_slow_store_delays_scrapes_instead_of_piling_them_up() {
             .load(Ordering::Relaxed)
             >= 300
     );
+    fixture.manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_store_refuses_is_reported_as_a_failed_scrape() {
+    let fixture = Fixture::start().await;
+    fixture
+        .server
+        .say(&format!("# HELP {REFUSED} x\n{REFUSED} 1\n"));
+    fixture.apply("").await;
+    fixture.wait("up", |value| value == 0.0).await;
+    let shown = fixture.manager.targets().active.remove(0);
+    assert_eq!(shown.last_error, "cannot store samples: too much");
+    fixture.server.say("a 1\n");
+    fixture.wait("a", |value| value == 1.0).await;
+    // The metadata of the refused append was not lost with it.
+    assert!(
+        fixture
+            .sink
+            .metadata()
+            .iter()
+            .any(|entry| entry.family == REFUSED)
+    );
+    fixture.manager.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn extra_series_describe_the_scrape() {
+    let fixture = Fixture::start().await;
+    fixture.server.say("a 1\n");
+    fixture
+        .apply("extra_scrape_metrics: true, sample_limit: 7")
+        .await;
+    fixture
+        .wait("scrape_timeout_seconds", |value| value == 0.1)
+        .await;
+    assert_eq!(fixture.sink.first_of("scrape_sample_limit"), Some(7.0));
+    assert_eq!(fixture.sink.first_of("scrape_body_size_bytes"), Some(4.0));
     fixture.manager.shutdown().await;
 }
 
