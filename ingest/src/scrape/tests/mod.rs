@@ -262,13 +262,28 @@ async fn a_reload_leaves_alone_what_stays_the_same() {
     fixture.server.say("a 1\nb 1\n");
     fixture.apply("").await;
     fixture.wait("up", |value| value == 1.0).await;
-    fixture.sink.clear();
-    // Another timeout restarts the loop, but what is known about its series stays.
-    fixture.apply("scrape_timeout: 90ms").await;
+    // Another credential restarts the loop, but what is known about its series stays.
+    let new_series = |fixture: &Fixture| {
+        fixture
+            .sink
+            .count(|name, value| name == "scrape_series_added" && value > 0.0)
+    };
+    fixture.apply("bearer_token: x").await;
     fixture
-        .wait("scrape_series_added", |value| value == 0.0)
+        .server
+        .wait_header("authorization", "Bearer x")
         .await;
+    fixture.sink.clear();
+    fixture.wait("up", |value| value == 1.0).await;
+    assert_eq!(new_series(&fixture), 0);
+    // Another timeout makes it a target of its own; its series go on without a gap.
+    fixture.apply("bearer_token: x, scrape_timeout: 90ms").await;
+    fixture
+        .wait("scrape_series_added", |value| value > 0.0)
+        .await;
+    // More than the two intervals after which the old target would end its series.
     tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!(new_series(&fixture), 1);
     assert_eq!(fixture.sink.count(|_, value| value.is_nan()), 0);
     // A rule that drops `a` makes its series end, and only its.
     fixture
@@ -327,7 +342,8 @@ async fn a_slow_store_delays_scrapes_instead_of_piling_them_up() {
     fixture.server.say("a 1\n");
     fixture.sink.block();
     fixture.apply("").await;
-    tokio::time::sleep(Duration::from_millis(600)).await;
+    fixture.server.wait_header("accept-encoding", "gzip").await;
+    tokio::time::sleep(Duration::from_millis(500)).await;
     // One scrape waits with its samples; no other was begun.
     assert_eq!(fixture.server.requests().len(), 1);
     assert_eq!(fixture.sink.count(|_, _| true), 0);
