@@ -500,3 +500,23 @@ fn discovery_files_give_groups_with_their_path() {
     assert!(parse_target_groups("- ~\n", "f").is_err());
     assert!(parse_target_groups("targets: [a]\n", "f").is_err());
 }
+
+proptest::proptest! {
+    #[test]
+    fn no_text_panics_and_what_is_accepted_is_shown_as_a_configuration(
+        pieces in proptest::collection::vec(
+            proptest::sample::select(vec![
+                "global:", "scrape_configs:", "- job_name: a", "  scrape_interval: 5s", "  external_labels: {a: 'b c'}",
+                "  sample_limit: 7", "  relabel_configs: [{action: drop, regex: 'x: y'}]", "  params: {a: [b, '']}", "  static_configs:",
+                "  - targets: [a, 'b:1']", "    labels: {c: \"1\\n\"}", "  body_size_limit: 1MB", "  <<: *x", "  tls_config: &x {server_name: s}",
+                "  authorization: {credentials: '#s'}", "---", "[", "{", "}", "'", "\t", "? a", ": b", "é: ~", "  scheme: 'yes'", "- job_name: '-'",
+            ]),
+            0..10,
+        ),
+    ) {
+        if let Ok(config) = parse(&pieces.join("\n")) {
+            let shown = config.to_yaml();
+            proptest::prop_assert_eq!(parse(&shown).unwrap().to_yaml(), shown);
+        }
+    }
+}

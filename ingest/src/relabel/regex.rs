@@ -415,13 +415,13 @@ impl Translator<'_> {
 
     fn braced_posix(&mut self) {
         let rest: String = self.chars[self.at..].iter().collect();
-        match rest.find(":]") {
-            Some(end)
-                if rest[2..end]
+        match rest[2..].find(":]") {
+            Some(length)
+                if rest[2..2 + length]
                     .chars()
                     .all(|c| c == '^' || c.is_ascii_alphabetic()) =>
             {
-                self.copy(end + 2);
+                self.copy(length + 4);
             }
             _ => {
                 self.at += 1;
@@ -460,6 +460,7 @@ mod tests {
         assert!(matches("[[a&&b]+", "[a&b") && matches("[a--b]*", "-") == matches("[a--b]*", "-"));
         assert!(matches(r"\<a\>", "<a>") && matches("a{,2}", "a{,2}") && matches("x{y}", "x{y}"));
         assert!(matches(r"\Qa.b[\E+", "a.b[[") && matches("[~~]+", "~~") && matches("[]a]+", "]a"));
+        assert!(matches("[[:]]", ":]") && matches("[[:]]", "[]"));
         assert!(matches("[a-]", "-") && matches("[-a]", "-") && matches(r"\101\x41\x{41}", "AAA"));
     }
 
@@ -505,5 +506,23 @@ mod tests {
             );
         }
         assert_eq!(regex.expand("c", "$1"), None);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_expression_panics(
+            pieces in proptest::collection::vec(
+                proptest::sample::select(vec![
+                    "a", "é", "(", ")", "[", "]", "[:", ":]", "[:alpha:]", "{", "}", "2", ",", "\\", "Q", "E", "d", "x{", "p", "P",
+                    "*", "+", "?", "|", "^", "$", ".", "-", "&&", "~~", "<", "?P<n>", "?i", "?:", "1", "07", "\n",
+                ]),
+                0..12,
+            ),
+            text in ".{0,8}",
+        ) {
+            if let Ok(regex) = AnchoredRegex::new(&pieces.concat()) {
+                let _ = regex.expand(&text, &pieces.concat());
+            }
+        }
     }
 }
