@@ -260,7 +260,7 @@ pub(crate) fn session(
     source.register(&runtime);
     let mut config = SessionConfig::new()
         .with_target_partitions(partitions)
-        .with_batch_size(1024);
+        .with_batch_size(8192);
     // More than two partitions: series side by side.
     config.options_mut().optimizer.prefer_existing_sort = partitions > 2;
     SessionStateBuilder::new()

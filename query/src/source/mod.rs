@@ -38,5 +38,5 @@ pub use cache::SourceCaches;
 pub use scan::SamplesScan;
 pub use series_set::SeriesSet;
 
-pub(crate) use scan::slice_ordering;
+pub(crate) use scan::{BATCH_SLICES, slice_ordering};
 pub(crate) use slices::Slices;

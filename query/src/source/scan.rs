@@ -39,8 +39,8 @@ use super::series_set::SeriesSet;
 
 /// Ids up to this number are literals of the plan, so that pages can be skipped by them.
 const LITERAL_IDS_MAX: usize = 20;
-/// Slices of one batch of a file: 2-hour slices at 15 s have 480 samples, so that a batch stays below some MB.
-const BATCH_SLICES: usize = 512;
+/// Slices of one batch: 2-hour slices at 15 s have 480 samples, so that a batch stays below some MB.
+pub(crate) const BATCH_SLICES: usize = 512;
 
 /// The slices of some series that may have samples in a closed range of time.
 ///

@@ -37,7 +37,7 @@ use super::kernel::WindowKernel;
 use super::logical::{SeriesWindow, write_parameters};
 use super::merge::SampleRun;
 use crate::kernels::Scratch;
-use crate::source::{SeriesSet, Slices, slice_ordering};
+use crate::source::{BATCH_SLICES, SeriesSet, Slices, slice_ordering};
 
 /// Plans [`SeriesWindow`] nodes.
 #[derive(Debug, Default)]
@@ -128,6 +128,22 @@ impl SeriesWindowExec {
     }
 }
 
+/// The context of the nodes below: their batches hold slices and not vectors, so the number of rows that suits vectors
+/// says nothing about them. The merge of files would gather thousands of slices otherwise.
+fn slice_context(context: &TaskContext) -> Arc<TaskContext> {
+    let config = context.session_config().clone();
+    Arc::new(TaskContext::new(
+        context.task_id(),
+        context.session_id(),
+        config.with_batch_size(BATCH_SLICES),
+        context.scalar_functions().clone(),
+        context.higher_order_functions().clone(),
+        context.aggregate_functions().clone(),
+        context.window_functions().clone(),
+        context.runtime_env(),
+    ))
+}
+
 impl DisplayAs for SeriesWindowExec {
     fn fmt_as(&self, _t: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SeriesWindowExec: ")?;
@@ -204,7 +220,8 @@ impl ExecutionPlan for SeriesWindowExec {
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         // Files are decoded while the windows of the batch before are evaluated.
-        let input = spawn_buffered(self.input.execute(partition, Arc::clone(&context))?, 1);
+        let slices = self.input.execute(partition, slice_context(&context))?;
+        let input = spawn_buffered(slices, 1);
         let steps = self.kernel.windows.grid.steps;
         let consumer = MemoryConsumer::new(format!("SeriesWindowExec[{partition}]"));
         let counter = |name| MetricBuilder::new(&self.metrics).counter(name, partition);
