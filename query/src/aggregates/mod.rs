@@ -13,6 +13,20 @@ mod rows;
 mod single;
 mod window;
 
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Float64Type;
+use datafusion::error::Result;
+
+use crate::vector::Vectors;
+
 pub use cells::{CellOp, Disjoint, StepAggregate};
 pub use rows::{Notes, RowsAggregate, RowsOp};
 pub use window::{MaskOp, MaskWindow};
+
+/// The scalar parameter of an aggregation in a row, step by step: a number that holds at every step, or a vector.
+fn parameter(column: &dyn Array, row: usize, steps: usize) -> Result<Vec<Option<f64>>> {
+    match column.as_primitive_opt::<Float64Type>() {
+        Some(numbers) => Ok(vec![Some(numbers.value(row)); steps]),
+        None => Ok(Vectors::try_new(column)?.row(row).collect()),
+    }
+}

@@ -31,7 +31,7 @@ const DISTINCT_VALUES_MAX: usize = 10_000;
 
 /// What a [`RowsAggregate`] computes from the vectors of a group.
 ///
-/// Arguments: the vectors; then one column of vectors per scalar parameter; then, for histograms, the label `le`.
+/// Arguments: the vectors; then one column of vectors or numbers per scalar parameter; then, for histograms, the label `le`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RowsOp {
     /// The φ-quantile. Parameter: φ.
@@ -233,12 +233,7 @@ impl Groups {
         let missing = || DataFusionError::Internal("an argument is missing".to_owned());
         let vectors = Vectors::try_new(values.first().ok_or_else(missing)?)?;
         let count = self.aggregate.op.parameters();
-        let parameters = values
-            .iter()
-            .skip(1)
-            .take(count)
-            .map(|array| Vectors::try_new(array))
-            .collect::<Result<Vec<_>>>()?;
+        let parameters: Vec<&ArrayRef> = values.iter().skip(1).take(count).collect();
         let buckets: Option<StringArray> = match self.aggregate.op.notes() {
             None => None,
             Some(_) => {
@@ -254,7 +249,10 @@ impl Groups {
             group.samples.extend(vectors.row(row));
             if group.parameters.is_empty() {
                 for parameter in &parameters {
-                    group.parameters.extend(parameter.row(row));
+                    let steps = self.aggregate.steps;
+                    group
+                        .parameters
+                        .extend(super::parameter(parameter, row, steps)?);
                 }
             }
             if let Some(buckets) = &buckets {

@@ -23,11 +23,11 @@ use crate::vector::{Vectors, VectorsBuilder, vector_type};
 /// What a [`MaskWindow`] keeps of the vectors of a group. The first argument is the vectors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum MaskOp {
-    /// The k greatest samples of each step. Second argument: k as vectors.
+    /// The k greatest samples of each step. Second argument: k as numbers or vectors.
     Top,
-    /// The k smallest samples of each step. Second argument: k as vectors.
+    /// The k smallest samples of each step. Second argument: k as numbers or vectors.
     Bottom,
-    /// The first k samples of each step. Second argument: k as vectors.
+    /// The first k samples of each step. Second argument: k as numbers or vectors.
     First,
     /// All samples of rows whose second argument is 0; of the others those at steps where no row with 0 has any: `or`.
     Or,
@@ -121,7 +121,10 @@ impl PartitionEvaluator for Evaluator {
         let vectors = Vectors::try_new(argument(values, 0)?)?;
         match &self.op {
             MaskOp::Top | MaskOp::Bottom | MaskOp::First => {
-                let counts = Vectors::try_new(argument(values, 1)?)?;
+                let counts = match num_rows {
+                    0 => Vec::new(),
+                    _ => super::parameter(argument(values, 1)?, 0, self.steps)?,
+                };
                 self.ranked(&vectors, &counts, num_rows)
             }
             MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
@@ -200,11 +203,11 @@ fn wanted(parameter: f64) -> Result<usize> {
 }
 
 impl Evaluator {
-    fn ranked(&self, vectors: &Vectors, counts: &Vectors, rows: usize) -> Result<ArrayRef> {
+    fn ranked(&self, vectors: &Vectors, counts: &[Option<f64>], rows: usize) -> Result<ArrayRef> {
         let mut items: Vec<Option<f64>> = vec![None; rows * self.steps];
         let mut order: Vec<(usize, f64)> = Vec::with_capacity(rows);
         for step in 0..self.steps {
-            let k = wanted(counts.get(0, step).unwrap_or(f64::NAN))?;
+            let k = wanted(counts.get(step).copied().flatten().unwrap_or(f64::NAN))?;
             order.clear();
             order.extend((0..rows).filter_map(|row| Some((row, vectors.get(row, step)?))));
             if k == 0 {

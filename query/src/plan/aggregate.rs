@@ -73,7 +73,7 @@ impl Planner<'_> {
             return Ok(input);
         }
         let labels = grouping(node, &input);
-        let (plan, phi) = self.join_parameter(input.plan, phi)?;
+        let (plan, phi) = self.join_scalar(input.plan, phi)?;
         let by = labels.iter().map(|name| label(name)).collect();
         let call = RowsAggregate::call(RowsOp::Quantile, grid.steps, vec![value(), phi]);
         let plan = aggregate(plan, by, vec![call.alias(VALUE)])?;
@@ -103,7 +103,7 @@ impl Planner<'_> {
             .iter()
             .map(|name| label(name))
             .collect();
-        let (plan, k) = self.join_parameter(input.plan.clone(), k)?;
+        let (plan, k) = self.join_scalar(input.plan.clone(), k)?;
         let name = self.fresh("masked");
         let order = input.label_order();
         let call = MaskWindow::call(op, grid.steps, vec![value(), k], by, order);

@@ -55,7 +55,7 @@ impl Planner<'_> {
         let mut plan = vector.plan.clone();
         let mut args = vec![value()];
         for parameter in parameters {
-            let (joined, parameter) = self.join_parameter(plan, parameter)?;
+            let (joined, parameter) = self.join_scalar(plan, parameter)?;
             plan = joined;
             args.push(parameter);
         }

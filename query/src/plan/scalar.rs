@@ -52,7 +52,7 @@ impl Scalar {
         }
     }
 
-    /// As a vector: for parameters of aggregations.
+    /// As a vector.
     pub(super) fn vector_literal(numbers: &[f64]) -> Result<Expr> {
         Ok(lit(literal(numbers.iter().map(|n| Some(*n)))?))
     }
@@ -82,18 +82,6 @@ impl Planner<'_> {
                 let plan = LogicalPlanBuilder::from(plan).cross_join(scalar)?.build()?;
                 Ok((plan, column(&name)))
             }
-        }
-    }
-
-    /// Likewise, always as a vector.
-    pub(super) fn join_parameter(
-        &mut self,
-        plan: LogicalPlan,
-        scalar: Scalar,
-    ) -> Result<(LogicalPlan, Expr)> {
-        match scalar {
-            Scalar::Known(numbers) => Ok((plan, Scalar::vector_literal(&numbers)?)),
-            scalar => self.join_scalar(plan, scalar),
         }
     }
 
