@@ -13,8 +13,10 @@ use varve_tests::stores::{self, TestStore};
 
 const SCRAPES: i64 = 30;
 
+type Damage = fn(&mut Vec<u8>);
+
 /// The ways in which an object goes bad.
-const DAMAGES: [(&str, fn(&mut Vec<u8>)); 3] = [
+const DAMAGES: [(&str, Damage); 3] = [
     ("a flipped bit", |bytes| {
         let middle = bytes.len() / 2;
         bytes[middle] ^= 0x10;
@@ -108,7 +110,7 @@ async fn a_damaged_log_entry_is_named() {
         let entry = keys.last().unwrap();
         let objects = archive.store.objects();
         // A bit in the middle of JSON may change a value without breaking it; an entry is broken at its start.
-        let change: fn(&mut Vec<u8>) = match damage {
+        let change: Damage = match damage {
             "a flipped bit" => |bytes| bytes[0] ^= 0x10,
             _ => change,
         };

@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod architecture;
+mod compare;
 mod damage;
 mod faults;
+mod interop;
+mod killed;
 mod races;
 mod s3_double;
 mod scenario;
