@@ -9,10 +9,17 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use varve_promql::ParseOptions;
-use varve_query::EngineOptions;
-use varve_query::promqltest::{Outcome, ScriptResult, run_script};
+use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script, run_script_on};
+use varve_query::source::SourceCaches;
+use varve_query::stored::StoredArchive;
+use varve_query::{Archive, EngineOptions};
+use varve_storage::keys::TenantKeys;
+use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
+use varve_storage::{SampleValue, Series, Store};
+use varve_table::ArchiveReader;
 
 fn options() -> EngineOptions {
     EngineOptions {
@@ -66,6 +73,46 @@ async fn our_scripts_pass() {
         let (passed, failed, unsupported) = result.counts();
         assert_eq!((failed, unsupported), (0, 0), "{name}");
         assert!(passed > 0, "{name} has no cases");
+    }
+}
+
+/// Writes what was loaded as a WAL segment, and reads it as a query of a server does.
+async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
+    let store = Store::open(&"memory://".parse().unwrap()).unwrap();
+    let keys = TenantKeys::default();
+    let writer = WalWriter::open(store.objects(), keys.clone(), 0, WalOptions::default());
+    let writer = writer.await.unwrap();
+    let mut samples = Vec::new();
+    for (labels, values) in &loaded.series {
+        let series = Arc::new(Series::new(labels.clone()));
+        samples.extend(values.iter().map(|(timestamp_ms, value)| SampleRow {
+            series: Arc::clone(&series),
+            timestamp_ms: *timestamp_ms,
+            value: SampleValue::Float(*value),
+        }));
+    }
+    let append = Append {
+        samples,
+        ..Append::default()
+    };
+    let ticket = writer.append(append).await.unwrap();
+    writer.flush().await.unwrap();
+    ticket.durable().await.unwrap();
+    let reader = Arc::new(ArchiveReader::new(store.clone(), keys));
+    let caches = Arc::new(SourceCaches::default());
+    let archive: Arc<dyn Archive> = Arc::new(StoredArchive::new(reader, store, caches));
+    Ok(archive)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn our_scripts_pass_on_a_stored_archive() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("testdata");
+    for (name, path) in scripts(&folder) {
+        let text = std::fs::read_to_string(path).unwrap();
+        let result = run_script_on(&text, options(), stored).await.unwrap();
+        show(&name, &result);
+        let (_, failed, unsupported) = result.counts();
+        assert_eq!((failed, unsupported), (0, 0), "{name}");
     }
 }
 

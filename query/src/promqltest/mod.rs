@@ -10,4 +10,4 @@ pub mod run;
 pub mod script;
 pub mod series;
 
-pub use run::{CaseResult, Outcome, ScriptResult, run_script};
+pub use run::{CaseResult, Loaded, Outcome, ScriptResult, run_script, run_script_on};

@@ -1,6 +1,7 @@
 //! Executes scripts and compares results.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use varve_storage::{Labels, LabelsBuilder, METRIC_NAME};
 
@@ -8,7 +9,7 @@ use super::script::{Action, Eval, Pattern, parse};
 use super::series::{Item, SeriesLine};
 use crate::memory::MemoryArchive;
 use crate::result::{QueryOptions, QueryResult, QueryValue};
-use crate::{Engine, EngineOptions, Error};
+use crate::{Archive, Engine, EngineOptions, Error};
 
 /// Relative difference up to which two floats count as equal.
 const EPSILON: f64 = 0.000001;
@@ -54,20 +55,44 @@ impl ScriptResult {
     }
 }
 
-/// Runs a script. The error says which line cannot be read.
+/// Runs a script on archives in memory. The error says which line cannot be read.
 pub async fn run_script(text: &str, options: EngineOptions) -> Result<ScriptResult, String> {
+    let open = async |loaded: &Loaded| -> Result<Arc<dyn Archive>, String> {
+        let archive: Arc<dyn Archive> = Arc::new(loaded.archive());
+        Ok(archive)
+    };
+    run_script_on(text, options, open).await
+}
+
+/// Runs a script on archives that `open` makes of what was loaded so far.
+pub async fn run_script_on(
+    text: &str,
+    options: EngineOptions,
+    open: impl AsyncFn(&Loaded) -> Result<Arc<dyn Archive>, String>,
+) -> Result<ScriptResult, String> {
     let mut loaded = Loaded::default();
+    let mut archive: Option<Arc<dyn Archive>> = None;
     let mut result = ScriptResult::default();
     for command in parse(text)? {
         match command.action {
-            Action::Clear => loaded = Loaded::default(),
+            Action::Clear => {
+                loaded = Loaded::default();
+                archive = None;
+            }
             Action::Load {
                 interval_ms,
                 series,
                 with_nhcb,
-            } => loaded.add(interval_ms, series, with_nhcb),
+            } => {
+                loaded.add(interval_ms, series, with_nhcb);
+                archive = None;
+            }
             Action::Eval(eval) => {
-                let engine = Engine::new(std::sync::Arc::new(loaded.archive()), options);
+                let archive = match &archive {
+                    Some(archive) => Arc::clone(archive),
+                    None => Arc::clone(archive.insert(open(&loaded).await?)),
+                };
+                let engine = Engine::new(archive, options);
                 let outcome = run_eval(&engine, &eval).await;
                 result.cases.push(CaseResult {
                     line: command.line,
@@ -80,10 +105,13 @@ pub async fn run_script(text: &str, options: EngineOptions) -> Result<ScriptResu
     Ok(result)
 }
 
+/// What a script has loaded.
 #[derive(Debug, Default)]
-struct Loaded {
-    series: BTreeMap<Labels, BTreeMap<i64, f64>>,
-    histograms: Vec<Labels>,
+pub struct Loaded {
+    /// Floats by series and time in milliseconds, stale markers included.
+    pub series: BTreeMap<Labels, BTreeMap<i64, f64>>,
+    /// Series with native histograms, whose samples are not read.
+    pub histograms: Vec<Labels>,
 }
 
 impl Loaded {
