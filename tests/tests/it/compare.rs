@@ -107,15 +107,16 @@ async fn invented_samples_give_the_answers_of_prometheus() {
     let queries = query_list::parse(include_str!("../../queries/invented.txt")).unwrap();
     assert!(queries.len() >= 100);
     let rows = samples::invented(11, 600);
+    // 7 seconds past a quarter minute, where no subquery of the list has a step.
     let grid = |from: i64, minutes: i64, step_ms| Grid {
-        start_ms: START_MS + from * 60_000,
-        end_ms: START_MS + (from + minutes) * 60_000,
+        start_ms: START_MS + from * 60_000 + 7_000,
+        end_ms: START_MS + (from + minutes) * 60_000 + 7_000,
         step_ms,
     };
     // The second crosses midnight, where the table has another partition; the last ends after the samples.
     let grids = [
         grid(30, 60, 60_000),
-        grid(120, 20, 7_000),
+        grid(120, 20, 15_000),
         grid(145, 30, 30_000),
     ];
     compare_exactly(&rows, &queries, &grids).await;
@@ -146,8 +147,8 @@ async fn recorded_scrapes_give_the_answers_of_prometheus() {
     let rows = record(&target, 60).await;
     let queries = query_list::parse(include_str!("../../queries/node.txt")).unwrap();
     let grid = Grid {
-        start_ms: START_MS + 120_000,
-        end_ms: START_MS + 60 * INTERVAL_MS,
+        start_ms: START_MS + 127_000,
+        end_ms: START_MS + 7_000 + 59 * INTERVAL_MS,
         step_ms: 15_000,
     };
     compare_exactly(&rows, &queries, &[grid]).await;
