@@ -69,6 +69,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether an object that a snapshot names is gone, so that a fresh snapshot may help.
+    pub(crate) fn is_missing_object(&self) -> bool {
+        let kind = match self {
+            Self::Storage(error) => error.kind(),
+            Self::Table(error) => error.kind(),
+            _ => return false,
+        };
+        kind == varve_storage::ErrorKind::NotFound
+    }
+
     /// The class of the error.
     pub fn kind(&self) -> ErrorKind {
         match self {

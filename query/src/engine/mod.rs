@@ -104,6 +104,8 @@ impl Default for EngineOptions {
 
 /// The fewest steps of a slice: each slice reads its windows anew.
 const SLICE_STEPS_MIN: usize = 16;
+/// Snapshots on which a query is tried before a missing object is an error.
+const SNAPSHOTS_MAX: usize = 3;
 
 /// Answers PromQL queries from an archive.
 #[derive(Debug)]
@@ -180,7 +182,27 @@ impl Engine {
         }
     }
 
+    /// Compaction replaces files, and deletes what it replaced after a grace period. A query that is slower than that
+    /// begins again on a fresh snapshot.
     async fn run(
+        &self,
+        query: &str,
+        grid: StepGrid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
+        for _ in 1..SNAPSHOTS_MAX {
+            match self.attempt(query, grid, instant, options).await {
+                Err(error) if error.is_missing_object() => {
+                    tracing::info!(%error, "an object was replaced and deleted under a query, which begins again");
+                }
+                result => return result,
+            }
+        }
+        self.attempt(query, grid, instant, options).await
+    }
+
+    async fn attempt(
         &self,
         query: &str,
         grid: StepGrid,
@@ -382,4 +404,61 @@ fn truncated(mut value: QueryValue, limit: Option<usize>) -> QueryValue {
         QueryValue::Scalar { .. } | QueryValue::String { .. } => {}
     }
     value
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+    use crate::memory::MemoryArchive;
+
+    /// An archive whose first snapshots name a file that is gone.
+    #[derive(Debug)]
+    struct Vanishing {
+        lost: AtomicUsize,
+        archive: MemoryArchive,
+    }
+
+    #[async_trait]
+    impl Archive for Vanishing {
+        async fn open(&self) -> Result<Snapshot> {
+            let lost = |left: usize| left.checked_sub(1);
+            if self
+                .lost
+                .fetch_update(Ordering::Relaxed, Ordering::Relaxed, lost)
+                .is_err()
+            {
+                return self.archive.open().await;
+            }
+            Err(Error::Storage(varve_storage::Error::Store {
+                action: "read",
+                key: "default/samples/date=2026-11-23/gone.parquet".to_owned(),
+                source: object_store::Error::NotFound {
+                    path: "gone.parquet".to_owned(),
+                    source: "404".into(),
+                },
+            }))
+        }
+    }
+
+    async fn answer(lost: usize) -> Result<QueryResult> {
+        let archive = Vanishing {
+            lost: AtomicUsize::new(lost),
+            archive: MemoryArchive::default(),
+        };
+        let engine = Engine::new(Arc::new(archive), EngineOptions::default());
+        engine
+            .instant("vector(1)", 0, &QueryOptions::default())
+            .await
+    }
+
+    #[tokio::test]
+    async fn a_query_that_loses_a_file_begins_again_but_not_for_ever() {
+        assert!(matches!(answer(2).await.unwrap().value, QueryValue::Vector(v) if v.len() == 1));
+        let error = answer(3).await.unwrap_err();
+        assert!(error.to_string().contains("gone.parquet"), "{error}");
+    }
 }
