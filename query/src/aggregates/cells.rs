@@ -484,7 +484,7 @@ mod tests {
 
     #[test]
     fn a_group_in_two_parts_gives_what_one_part_gives() {
-        let values = [1.5, -2.0, 1e10, 3.25, 0.125, f64::MAX / 4.0];
+        let values = [1.5, -2.0, 1e5, 3.25, 0.125, -7.0];
         for op in OPS {
             let whole = run(op, &values);
             for at in 0..=values.len() {
