@@ -2,6 +2,7 @@
 //!
 //! The tests themselves are one binary, `tests/it/main.rs`, because every further test target would link DataFusion again.
 
+pub mod answers;
 pub mod archive;
 pub mod exporter;
 pub mod http_api;

@@ -2,7 +2,10 @@
 //! at each stage exactly what was appended can be read.
 
 use varve_storage::wal::SampleRow;
+use varve_tests::answers;
 use varve_tests::archive::{Archive, Samples, count, expected};
+use varve_tests::http_api::Grid;
+use varve_tests::query_list;
 use varve_tests::samples::{self, START_MS};
 use varve_tests::stores::TestStore;
 
@@ -48,6 +51,24 @@ async fn assert_holds(archive: &Archive, stage: &str, wanted: &Samples) {
     let found = &contents.samples;
     assert_eq!(count(found), count(wanted), "{stage}: number of samples");
     assert!(found == wanted, "{stage}: other samples than appended");
+    assert_answers(archive, stage, wanted).await;
+}
+
+/// Every fourth query of the list gives from the archive what it gives from the samples themselves.
+async fn assert_answers(archive: &Archive, stage: &str, wanted: &Samples) {
+    let queries = query_list::parse(include_str!("../../queries/invented.txt")).unwrap();
+    let queries: Vec<_> = queries.into_iter().step_by(4).collect();
+    assert!(queries.len() >= 25);
+    // Two hours that cross midnight, and so a border between partitions.
+    let grid = Grid {
+        start_ms: START_MS + HOUR_MS,
+        end_ms: START_MS + 3 * HOUR_MS,
+        step_ms: 300_000,
+    };
+    let (stored, plain) = (answers::engine_of(archive), answers::engine_on(wanted));
+    let (found, points) = answers::differences(&stored, &plain, &queries, grid).await;
+    assert!(found.is_empty(), "{stage}:\n{}", found.join("\n"));
+    assert!(points > 1_000, "{stage}: only {points} points");
 }
 
 async fn run(store: TestStore) {
