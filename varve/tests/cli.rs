@@ -210,8 +210,10 @@ fn everything_scraped_can_be_asked_for_after_the_server_is_gone() {
     let storage = folder.path().join("data");
     // The server scrapes itself; its port is known only when it runs, so the built-in configuration is shortened by hand.
     let server = Server::start(&storage, &["--web.enable-lifecycle"]);
-    let built_in = server.ask(&["query", "instant", "up"], |text| text.contains("up{"));
-    assert!(built_in.contains("job=\"varve\""), "{built_in}");
+    // A Node Exporter on this machine, if there is one, may be scraped first.
+    server.ask(&["query", "instant", "up"], |text| {
+        text.contains("job=\"varve\"")
+    });
     let metrics = server.ask(
         &["query", "instant", "varve_build_info", "-o", "promql"],
         |text| text.contains("version="),
