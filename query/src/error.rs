@@ -63,6 +63,9 @@ pub enum Error {
     /// A table of the archive could not be read.
     #[error(transparent)]
     Table(#[from] varve_table::Error),
+    /// Something that no query and no archive should be able to cause.
+    #[error("{0}")]
+    Internal(String),
     /// DataFusion failed in a way that no other variant describes.
     #[error("query execution: {0}")]
     DataFusion(DataFusionError),
@@ -91,7 +94,7 @@ impl Error {
             Self::Canceled(_) => ErrorKind::Canceled,
             Self::Storage(error) => storage_kind(error.kind()),
             Self::Table(error) => storage_kind(error.kind()),
-            Self::DataFusion(_) => ErrorKind::Internal,
+            Self::Internal(_) | Self::DataFusion(_) => ErrorKind::Internal,
         }
     }
 }

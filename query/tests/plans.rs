@@ -43,7 +43,7 @@ fn engine(change: impl FnOnce(&mut EngineOptions)) -> Engine {
     Engine::new(Arc::new(archive()), options)
 }
 
-const SHAPES: [(&str, &str); 26] = [
+const SHAPES: [(&str, &str); 27] = [
     ("selector", "requests_total{job=\"a\"}"),
     ("selector_without_series", "nothing"),
     ("offset_and_at", "memory @ 600 offset 1m"),
@@ -59,6 +59,7 @@ const SHAPES: [(&str, &str); 26] = [
     ("sum_by", "sum by (job) (rate(requests_total[5m]))"),
     ("sum_without", "sum without (instance) (memory)"),
     ("avg", "avg(memory)"),
+    ("stddev", "stddev by (job) (memory)"),
     ("topk", "topk by (job) (1, memory)"),
     ("quantile", "quantile by (job) (0.9, memory)"),
     ("count_values", "count_values by (job) (\"mb\", memory)"),
@@ -135,7 +136,7 @@ proptest! {
         step_ms in 1_000_i64..20_000,
     ) {
         let (name, query) = SHAPES[shape];
-        prop_assume!(name != "avg");
+        prop_assume!(name != "avg" && name != "stddev");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let range = |engine: Engine| runtime.block_on(async move {
             let options = QueryOptions::default();
@@ -182,14 +183,36 @@ async fn limits_end_a_query_with_a_reason() {
     assert_eq!((stats.series_selected, stats.series_returned), (3, 3));
 }
 
-/// A chain as deep as the parser allows is planned and run without exhausting a stack.
-#[tokio::test(flavor = "multi_thread")]
-async fn deep_expressions_are_planned() {
-    let sum = vec!["memory"; 200].join(" + ");
-    let options = QueryOptions::default();
-    let result = engine(|_| {}).instant(&sum, 0, &options).await.unwrap();
-    let QueryValue::Vector(samples) = result.value else {
-        panic!("not a vector")
+/// Expressions as deep as the parser allows are planned and run without exhausting a stack, however small the caller's.
+#[test]
+fn deep_expressions_are_planned() {
+    let nested = |depth: usize, before: &str, inner: &str, after: &str| {
+        format!("{}{inner}{}", before.repeat(depth), after.repeat(depth))
     };
-    assert_eq!(samples[0].value, 200.0 * 100.0);
+    let depth = ParseOptions::experimental().depth_max - 2;
+    let deepest = [
+        nested(depth, "memory + ", "memory", ""),
+        nested(depth, "memory unless ", "memory", ""),
+        nested(depth, "abs(", "memory", ")"),
+        nested(depth, "sum by (job, instance) (", "memory", ")"),
+        nested(depth / 4, "memory or ", "errors_total", ""),
+        nested(depth / 4, "scalar(memory) + ", "scalar(memory)", ""),
+        nested(depth / 3, "max_over_time(", "memory", "[1m:1m])"),
+    ];
+    let caller = std::thread::Builder::new().stack_size(1 << 20);
+    let caller = caller.spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .thread_stack_size(1 << 20)
+            .enable_all()
+            .build()
+            .unwrap();
+        for query in deepest {
+            let engine = engine(|options| options.partitions = 3);
+            let options = QueryOptions::default();
+            let result = runtime.block_on(engine.instant(&query, 0, &options));
+            result.unwrap_or_else(|error| panic!("{query}: {error}"));
+        }
+    });
+    caller.unwrap().join().unwrap();
 }

@@ -347,6 +347,12 @@ impl Expr {
         }
     }
 
+    /// Expressions on the longest path from this one to a leaf, both counted.
+    pub fn depth(&self) -> usize {
+        let below = self.children().into_iter().map(Expr::depth).max();
+        1 + below.unwrap_or(0)
+    }
+
     /// Every selector of series in the expression, those inside matrix selectors included, in the order in which they are written.
     pub fn selectors(&self) -> Vec<&VectorSelector> {
         let mut selectors = Vec::new();

@@ -4,6 +4,7 @@ use datafusion::physical_plan::displayable;
 
 use super::Engine;
 use super::session::QuerySession;
+use super::thread::on_large_stack;
 use crate::Result;
 use crate::grid::StepGrid;
 use crate::result::{Explanation, QueryOptions};
@@ -24,19 +25,19 @@ impl Engine {
             true => StepGrid::instant(start_ms),
             false => StepGrid::range(start_ms, end_ms, step_ms),
         };
-        let work = async {
-            let prepared = self.prepare(query, grid, instant, options).await?;
-            let slices = self.slices(&prepared)?;
+        let (engine, query, by) = (self.clone(), query.to_owned(), options.clone());
+        let work = on_large_stack(move || async move {
+            let prepared = engine.prepare(&query, grid, instant, &by).await?;
+            let slices = engine.slices(&prepared)?;
             let slice = slices.first().copied().unwrap_or(grid);
-            let source = prepared.snapshot.source.as_ref();
-            let session = QuerySession::new(&self.options, source, slice.steps)?;
-            let (plan, _) = prepared.plan(slice).await?;
-            session.physical(plan).await
-        };
-        let (logical, physical) = self.limited(options, work).await?;
-        Ok(Explanation {
-            logical: logical.display_indent().to_string(),
-            physical: displayable(physical.as_ref()).indent(true).to_string(),
-        })
+            let session = QuerySession::new(&engine.options, &prepared, slice.steps)?;
+            let (plan, _) = prepared.plan(slice)?;
+            let (logical, physical) = session.physical(plan).await?;
+            Ok(Explanation {
+                logical: logical.display_indent().to_string(),
+                physical: displayable(physical.as_ref()).indent(true).to_string(),
+            })
+        });
+        self.limited(options, work).await
     }
 }

@@ -3,12 +3,11 @@
 //! 1. The text is parsed; durations that depend on the step are resolved.
 //! 2. The archive is opened: one snapshot, and a bill of its own for the query's requests.
 //! 3. All selectors are resolved against it. Series x steps beyond the limit end the query here.
-//! 4. The grid is cut into slices, so that no slice has more cells than the engine holds at once. Each slice is planned (on a
-//!    thread with a large stack: plans of deep expressions are deep), optimized and executed by DataFusion, in a
-//!    memory pool of the query's own.
+//! 4. The grid is cut into slices, so that no slice has more cells than the engine holds at once. Each slice is planned, optimized and
+//!    executed by DataFusion, in a memory pool of the query's own.
 //! 5. Rows become series; slices are appended by label set.
 //!
-//! Dropping a query's future cancels it: DataFusion's tasks end with their streams.
+//! All of that happens on a thread of the query's own ([`thread`]), because plans of deep expressions are deep. Dropping a query's future cancels it: DataFusion's tasks end with their streams.
 
 mod backend;
 mod collect;
@@ -18,9 +17,11 @@ mod planning;
 mod pool;
 mod session;
 mod stats;
+mod thread;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -37,6 +38,7 @@ use crate::selector::SelectorSource;
 use crate::{Error, Result};
 use collect::SeriesSet;
 use session::QuerySession;
+use thread::on_large_stack;
 
 /// What an archive has counted for one query.
 pub trait Bill: Send + Sync + fmt::Debug {
@@ -67,7 +69,7 @@ pub trait Archive: Send + Sync + fmt::Debug {
 pub struct EngineOptions {
     /// How far an instant selector looks back, in milliseconds.
     pub lookback_ms: i64,
-    /// The step of a subquery that has none, in milliseconds: the global evaluation interval.
+    /// The step of a subquery that has none, in milliseconds, until [`Engine::set_subquery_step_ms`].
     pub subquery_step_ms: i64,
     /// How long a query may take.
     pub timeout: Duration,
@@ -107,11 +109,12 @@ const SLICE_STEPS_MIN: usize = 16;
 /// Snapshots on which a query is tried before a missing object is an error.
 const SNAPSHOTS_MAX: usize = 3;
 
-/// Answers PromQL queries from an archive.
-#[derive(Debug)]
+/// Answers PromQL queries from an archive. Clones share it.
+#[derive(Clone, Debug)]
 pub struct Engine {
     archive: Arc<dyn Archive>,
     options: EngineOptions,
+    subquery_step_ms: Arc<AtomicI64>,
 }
 
 /// Where and in which pieces a query is executed.
@@ -121,20 +124,29 @@ struct Execution {
 }
 
 /// A parsed query with its snapshot and its resolved selectors.
-#[derive(Clone)]
 struct Prepared {
-    expr: Arc<Expr>,
+    expr: Expr,
     grid: StepGrid,
     settings: Settings,
     snapshot: Snapshot,
-    resolved: Arc<Resolved>,
+    resolved: Resolved,
     annotations: Annotations,
 }
 
 impl Engine {
     /// An engine over an archive.
     pub fn new(archive: Arc<dyn Archive>, options: EngineOptions) -> Self {
-        Self { archive, options }
+        Self {
+            archive,
+            options,
+            subquery_step_ms: Arc::new(AtomicI64::new(options.subquery_step_ms)),
+        }
+    }
+
+    /// Sets the step of subqueries that have none for queries from now on: Prometheus's global evaluation interval, which a new
+    /// configuration may change.
+    pub fn set_subquery_step_ms(&self, step_ms: i64) {
+        self.subquery_step_ms.store(step_ms, Ordering::Relaxed);
     }
 
     /// The engine's settings.
@@ -149,8 +161,8 @@ impl Engine {
         time_ms: i64,
         options: &QueryOptions,
     ) -> Result<QueryResult> {
-        let work = self.run(query, StepGrid::instant(time_ms), true, options);
-        self.limited(options, work).await
+        let grid = StepGrid::instant(time_ms);
+        self.run(query, grid, true, options).await
     }
 
     /// Evaluates a query at every step from `start_ms` up to and including `end_ms`.
@@ -163,8 +175,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult> {
         let grid = StepGrid::range(start_ms, end_ms, step_ms);
-        let work = self.run(query, grid, false, options);
-        self.limited(options, work).await
+        self.run(query, grid, false, options).await
     }
 
     async fn limited<T>(
@@ -182,9 +193,24 @@ impl Engine {
         }
     }
 
+    async fn run(
+        &self,
+        query: &str,
+        grid: StepGrid,
+        instant: bool,
+        options: &QueryOptions,
+    ) -> Result<QueryResult> {
+        let (engine, query, by) = (self.clone(), query.to_owned(), options.clone());
+        let work =
+            on_large_stack(
+                move || async move { engine.attempts(&query, grid, instant, &by).await },
+            );
+        self.limited(options, work).await
+    }
+
     /// Compaction replaces files, and deletes what it replaced after a grace period. A query that is slower than that
     /// begins again on a fresh snapshot.
-    async fn run(
+    async fn attempts(
         &self,
         query: &str,
         grid: StepGrid,
@@ -213,7 +239,7 @@ impl Engine {
         let prepared = self.prepare(query, grid, instant, options).await?;
         let slices = self.slices(&prepared)?;
         let steps = slices.first().map_or(1, |slice| slice.steps);
-        let session = QuerySession::new(&self.options, prepared.snapshot.source.as_ref(), steps)?;
+        let session = QuerySession::new(&self.options, &prepared, steps)?;
         let execution = Execution { slices, session };
         let mut stats = QueryStats {
             series_selected: prepared.resolved.series() as u64,
@@ -274,7 +300,7 @@ impl Engine {
         }
         let settings = Settings {
             lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms),
-            subquery_step_ms: self.options.subquery_step_ms,
+            subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
         };
         let snapshot = self.archive.open().await?;
         let annotations = Annotations::new(query);
@@ -284,11 +310,11 @@ impl Engine {
         let source = snapshot.source.as_ref();
         let resolved = Resolved::of(&expr, grid, settings, source).await?;
         Ok(Prepared {
-            expr: Arc::new(expr),
+            expr,
             grid,
             settings,
             snapshot,
-            resolved: Arc::new(resolved),
+            resolved,
             annotations,
         })
     }
@@ -311,7 +337,7 @@ impl Engine {
     ) -> Result<Vec<MatrixSeries>> {
         let mut series = SeriesSet::new(self.options.cells_max);
         for slice in execution.slices.iter().copied() {
-            let (plan, labels) = prepared.plan(slice).await?;
+            let (plan, labels) = prepared.plan(slice)?;
             execution
                 .session
                 .collect(plan, &labels, slice, &mut series, stats)
@@ -381,7 +407,7 @@ impl Engine {
                 }
             }
             Expr::Subquery(_) => {
-                let (plan, labels, grid) = prepared.subquery().await?;
+                let (plan, labels, grid) = prepared.subquery()?;
                 if grid.steps > 0 {
                     execution
                         .session
@@ -410,7 +436,7 @@ fn truncated(mut value: QueryValue, limit: Option<usize>) -> QueryValue {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
 
     use super::*;
     use crate::memory::MemoryArchive;

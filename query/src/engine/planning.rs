@@ -4,7 +4,6 @@ use datafusion::logical_expr::LogicalPlan;
 use varve_promql::{Expr, ValueType};
 
 use super::Prepared;
-use super::session::on_large_stack;
 use crate::grid::StepGrid;
 use crate::plan::Planner;
 use crate::plan::selectors::subquery_grid;
@@ -12,24 +11,19 @@ use crate::{Error, Result};
 
 impl Prepared {
     /// The plan of a slice of the grid, and the labels of its relation.
-    pub(super) async fn plan(&self, slice: StepGrid) -> Result<(LogicalPlan, Vec<String>)> {
-        let prepared = self.clone();
-        on_large_stack(move || prepared.relation(&prepared.expr, slice)).await
+    pub(super) fn plan(&self, slice: StepGrid) -> Result<(LogicalPlan, Vec<String>)> {
+        self.relation(&self.expr, slice)
     }
 
     /// The plan of an instant query for a subquery, on the subquery's own grid, of which the window's start is not part.
-    pub(super) async fn subquery(&self) -> Result<(LogicalPlan, Vec<String>, StepGrid)> {
-        let prepared = self.clone();
-        on_large_stack(move || {
-            let Expr::Subquery(subquery) = prepared.expr.without_parens() else {
-                return Err(Error::NotSupported("this range vector".to_owned()));
-            };
-            let time_ms = prepared.grid.start_ms;
-            let grid = subquery_grid(subquery, time_ms, time_ms, prepared.grid, prepared.settings)?;
-            let (plan, labels) = prepared.relation(&subquery.expr, grid)?;
-            Ok((plan, labels, grid))
-        })
-        .await
+    pub(super) fn subquery(&self) -> Result<(LogicalPlan, Vec<String>, StepGrid)> {
+        let Expr::Subquery(subquery) = self.expr.without_parens() else {
+            return Err(Error::NotSupported("this range vector".to_owned()));
+        };
+        let time_ms = self.grid.start_ms;
+        let grid = subquery_grid(subquery, time_ms, time_ms, self.grid, self.settings)?;
+        let (plan, labels) = self.relation(&subquery.expr, grid)?;
+        Ok((plan, labels, grid))
     }
 
     fn relation(&self, expr: &Expr, grid: StepGrid) -> Result<(LogicalPlan, Vec<String>)> {

@@ -1,4 +1,4 @@
-//! DataFusion for one query: configuration, memory, planning on a large stack, execution.
+//! DataFusion for one query: configuration, memory, planning, execution.
 
 use std::fmt;
 use std::sync::Arc;
@@ -17,11 +17,10 @@ use futures::StreamExt;
 
 use super::collect::SeriesSet;
 use super::pool::PeakPool;
-use super::{EngineOptions, stats};
+use super::{EngineOptions, Prepared, stats};
+use crate::Result;
 use crate::grid::StepGrid;
 use crate::result::QueryStats;
-use crate::selector::SelectorSource;
-use crate::{Error, Result};
 
 /// Bytes of values in a batch: 8,192 rows of 11,000 steps would be 720 MB.
 const BATCH_BYTES: usize = 8 << 20;
@@ -29,9 +28,9 @@ const BATCH_BYTES: usize = 8 << 20;
 /// Rows of a batch, however short its vectors.
 const BATCH_ROWS_MAX: usize = 8_192;
 
-/// The stack of the thread that plans. DataFusion recurses over plans, and an expression of the greatest depth that the
-/// parser allows makes a plan several times as deep. Pages that are not touched cost nothing.
-const PLANNING_STACK_BYTES: usize = 256 << 20;
+/// The depth of expressions from which on one partition does all work: several are computed by tasks on the runtime's workers, whose
+/// stacks are small.
+const DEPTH_OF_PARTITIONS_MAX: usize = 32;
 
 #[derive(Debug)]
 pub(super) struct QuerySession {
@@ -40,11 +39,12 @@ pub(super) struct QuerySession {
 }
 
 impl QuerySession {
-    pub(super) fn new(
-        options: &EngineOptions,
-        source: &dyn SelectorSource,
-        steps: usize,
-    ) -> Result<Self> {
+    pub(super) fn new(options: &EngineOptions, prepared: &Prepared, steps: usize) -> Result<Self> {
+        let source = prepared.snapshot.source.as_ref();
+        let partitions = match prepared.expr.depth() > DEPTH_OF_PARTITIONS_MAX {
+            true => 1,
+            false => options.partitions.max(1),
+        };
         let pool = Arc::new(PeakPool::new(options.memory_bytes_max));
         let shared: Arc<PeakPool> = Arc::clone(&pool);
         let runtime = RuntimeEnvBuilder::new()
@@ -54,8 +54,8 @@ impl QuerySession {
         let rows = (BATCH_BYTES / (steps.max(1) * 8)).clamp(1, BATCH_ROWS_MAX);
         let config = SessionConfig::new()
             .with_batch_size(options.batch_rows.unwrap_or(rows).max(1))
-            .with_target_partitions(options.partitions.max(1))
-            .with_prefer_existing_sort(options.partitions > 1);
+            .with_target_partitions(partitions)
+            .with_prefer_existing_sort(partitions > 1);
         let planners = Planners {
             extensions: source.extension_planners(),
         };
@@ -76,15 +76,10 @@ impl QuerySession {
         &self,
         plan: LogicalPlan,
     ) -> Result<(LogicalPlan, Arc<dyn ExecutionPlan>)> {
-        let state = self.state.clone();
-        let runtime = tokio::runtime::Handle::current();
-        on_large_stack(move || {
-            let plan = state.optimize(&plan)?;
-            let physical =
-                runtime.block_on(state.query_planner().create_physical_plan(&plan, &state))?;
-            Ok((plan, physical))
-        })
-        .await
+        let plan = self.state.optimize(&plan)?;
+        let planner = self.state.query_planner();
+        let physical = planner.create_physical_plan(&plan, &self.state).await?;
+        Ok((plan, physical))
     }
 
     /// Executes a plan that gives a relation with these labels on a grid, and adds its rows to the series.
@@ -105,24 +100,6 @@ impl QuerySession {
         stats::add(&physical, stats);
         Ok(())
     }
-}
-
-/// Runs work on a thread whose stack is large enough for the deepest plan.
-pub(super) async fn on_large_stack<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let (sender, receiver) = tokio::sync::oneshot::channel();
-    std::thread::Builder::new()
-        .name("varve-plan".to_owned())
-        .stack_size(PLANNING_STACK_BYTES)
-        .spawn(move || {
-            // The receiver is gone if the query was cancelled; nobody waits for the plan then.
-            let _ = sender.send(work());
-        })
-        .map_err(|error| Error::Memory(format!("no thread to plan on: {error}")))?;
-    receiver
-        .await
-        .unwrap_or(Err(Error::Canceled("query preparation")))
 }
 
 /// DataFusion's planner with the nodes of the source.
