@@ -1,6 +1,6 @@
 //! Debian's Prometheus and its node exporter, as peers.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::archive::Failure;
@@ -16,12 +16,16 @@ pub struct Prometheus {
     pub program: Program,
     /// Its API.
     pub client: ApiClient,
+    /// The first number of its version.
+    pub major_version: u32,
 }
 
 impl Prometheus {
-    /// Starts one below a folder with a configuration; it takes remote writes too. `None` where it is not installed.
+    /// Starts one below a folder with a configuration: that of `VARVE_TEST_PROMETHEUS`, or the installed one, which is version 2.42 on
+    /// Debian 12. It takes remote writes too. `None` where there is none.
     pub async fn start(folder: &Path, config: &str) -> Result<Option<Self>, Failure> {
-        let Some(program) = process::find("prometheus") else {
+        let chosen = std::env::var_os("VARVE_TEST_PROMETHEUS").map(PathBuf::from);
+        let Some(program) = chosen.or_else(|| process::find("prometheus")) else {
             return Ok(None);
         };
         let file = folder.join("peer.yml");
@@ -35,13 +39,20 @@ impl Prometheus {
             "--storage.tsdb.retention.time=100y".to_owned(),
             "--web.enable-remote-write-receiver".to_owned(),
             "--web.enable-admin-api".to_owned(),
-            "--enable-feature=promql-at-modifier,promql-negative-offset".to_owned(),
+            "--enable-feature=promql-experimental-functions".to_owned(),
         ];
         let mut program = Program::start("prometheus", &program, arguments, &[], folder)?;
         let client = ApiClient::new(format!("http://127.0.0.1:{port}"));
         let ready = format!("{}/-/ready", client.base_url());
         program.ready(&ready, PATIENCE).await?;
-        Ok(Some(Self { program, client }))
+        let build = client.get("/api/v1/status/buildinfo", &[]).await?;
+        let version = build["data"]["version"].as_str().unwrap_or_default();
+        let major = version.split('.').next().and_then(|n| n.parse().ok());
+        Ok(Some(Self {
+            program,
+            client,
+            major_version: major.ok_or_else(|| format!("no version: {build}"))?,
+        }))
     }
 }
 

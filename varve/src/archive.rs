@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use varve_promql::ParseOptions;
 use varve_query::api::{self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RuntimeInfo};
 use varve_query::{Engine, EngineOptions, StoredArchive};
 use varve_storage::keys::TenantKeys;
@@ -54,6 +55,44 @@ pub(crate) struct QueryLimits {
         default_value_t = 20
     )]
     max_concurrency: usize,
+
+    #[command(flatten)]
+    features: Features,
+}
+
+/// Parts of Prometheus that have to be asked for.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct Features {
+    /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers
+    #[arg(
+        long = "enable-feature",
+        env = "VARVE_ENABLE_FEATURE",
+        value_name = "FEATURE",
+        value_delimiter = ',',
+        global = true
+    )]
+    names: Vec<String>,
+}
+
+impl Features {
+    /// What the parser accepts with these. What it does not know is said and passed over, as in Prometheus.
+    fn parse_options(&self) -> ParseOptions {
+        let mut options = ParseOptions::stable();
+        for name in &self.names {
+            match name.trim() {
+                "promql-experimental-functions" => options.experimental_functions = true,
+                "promql-duration-expr" => options.duration_expressions = true,
+                "promql-extended-range-selectors" => options.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => options.fill_modifiers = true,
+                "" => {}
+                unknown => {
+                    tracing::warn!(option = unknown, "Unknown option for --enable-feature");
+                }
+            }
+        }
+        options
+    }
 }
 
 impl QueryLimits {
@@ -75,19 +114,21 @@ pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> 
         timeout: limits.timeout,
         lookback_ms: i64::try_from(limits.lookback.as_millis()).unwrap_or(i64::MAX),
         cells_max: limits.max_samples,
+        parse: limits.features.parse_options(),
         ..EngineOptions::default()
     };
     Arc::new(Engine::new(Arc::new(archive), options))
 }
 
 /// The API over an archive that is only read.
-pub(crate) fn read_only_api(url: &StorageUrl) -> Result<axum::Router, Failure> {
+pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum::Router, Failure> {
     let store = Store::open_existing(url).map_err(Failure::error)?;
     let limits = QueryLimits {
         timeout: Duration::from_secs(3600),
         max_samples: 50_000_000,
         lookback: Duration::from_secs(300),
         max_concurrency: 1,
+        features,
     };
     let host = ReadOnlyHost {
         build_info: version::build_info(),

@@ -7,6 +7,7 @@
 //!
 //! The state of all groups is flat (group x step), so that a batch costs no allocation; `size` counts all of it.
 
+mod best;
 mod cells;
 mod histogram;
 mod rows;

@@ -4,7 +4,6 @@
 //! The plan orders the rows of a partition by their labels, so that ties are decided the same way whatever the order
 //! in which series arrive.
 
-use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, StringArray};
@@ -17,6 +16,7 @@ use datafusion::logical_expr::{
     WindowUDFImpl,
 };
 
+use super::best::Best;
 use crate::Error;
 use crate::vector::{Vectors, VectorsBuilder, vector_type};
 
@@ -168,24 +168,6 @@ fn duplicates(side: &str, group: &str, first: String, second: String) -> Error {
     ))
 }
 
-/// Greater first, NaN last.
-fn descending(a: f64, b: f64) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (true, true) => Ordering::Equal,
-        (true, false) => Ordering::Greater,
-        (false, true) => Ordering::Less,
-        (false, false) => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
-    }
-}
-
-/// Smaller first, NaN last.
-fn ascending(a: f64, b: f64) -> Ordering {
-    match (a.is_nan(), b.is_nan()) {
-        (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-        _ => descending(a, b),
-    }
-}
-
 /// How many samples a parameter asks for.
 fn wanted(parameter: f64) -> Result<usize> {
     if parameter.is_nan() {
@@ -205,26 +187,21 @@ fn wanted(parameter: f64) -> Result<usize> {
 impl Evaluator {
     fn ranked(&self, vectors: &Vectors, counts: &[Option<f64>], rows: usize) -> Result<ArrayRef> {
         let mut items: Vec<Option<f64>> = vec![None; rows * self.steps];
-        let mut order: Vec<(usize, f64)> = Vec::with_capacity(rows);
+        let mut best = Best::new(self.op == MaskOp::Top);
         for step in 0..self.steps {
             let k = wanted(counts.get(step).copied().flatten().unwrap_or(f64::NAN))?;
-            order.clear();
-            order.extend((0..rows).filter_map(|row| Some((row, vectors.get(row, step)?))));
-            if k == 0 {
+            let samples = (0..rows).filter_map(|row| Some((row, vectors.get(row, step)?)));
+            let mut keep = |(row, value): (usize, f64)| {
+                if let Some(item) = items.get_mut(row * self.steps + step) {
+                    *item = Some(value);
+                }
+            };
+            if self.op == MaskOp::First {
+                samples.take(k).for_each(keep);
                 continue;
             }
-            if k < order.len() {
-                match self.op {
-                    MaskOp::Top => order.sort_by(|a, b| descending(a.1, b.1)),
-                    MaskOp::Bottom => order.sort_by(|a, b| ascending(a.1, b.1)),
-                    _ => {}
-                }
-            }
-            for (row, value) in order.iter().take(k) {
-                if let Some(item) = items.get_mut(row * self.steps + step) {
-                    *item = Some(*value);
-                }
-            }
+            samples.for_each(|(row, value)| best.offer(k, row, value));
+            best.drain().for_each(&mut keep);
         }
         let mut out = VectorsBuilder::new(self.steps, rows);
         out.extend(items);

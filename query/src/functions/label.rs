@@ -54,6 +54,11 @@ pub enum LabelOp {
         /// The separator.
         separator: String,
     },
+    /// A text by which label sets sort as Prometheus sorts them: name by name and value by value, and not as their columns do.
+    Order {
+        /// The names of the arguments, ascending.
+        names: Vec<String>,
+    },
     /// The arguments as the label set that they are the labels of, in Prometheus's notation: for error messages.
     Text {
         /// The names of the arguments, ascending.
@@ -77,6 +82,7 @@ impl LabelFunction {
                 format!("label_replace[{} {template:?}]", pattern.0.as_str())
             }
             LabelOp::Join { separator } => format!("label_join[{separator:?}]"),
+            LabelOp::Order { .. } => "label_order".to_owned(),
             LabelOp::Text { .. } => "label_text".to_owned(),
         };
         let function = Self {
@@ -129,6 +135,16 @@ impl ScalarUDFImpl for LabelFunction {
             LabelOp::Join { separator } => {
                 let values: Vec<&str> = (0..columns.len()).map(|column| get(column, row)).collect();
                 values.join(separator)
+            }
+            LabelOp::Order { names } => {
+                let mut text = String::new();
+                for (i, name) in names.iter().enumerate() {
+                    let value = get(i, row);
+                    if !value.is_empty() {
+                        text.extend([name, "\0", value, "\0"]);
+                    }
+                }
+                text
             }
             LabelOp::Text { names } => {
                 let pairs = names

@@ -1,6 +1,6 @@
 //! Aggregations: GROUP BY label columns, or a window over them where each series stays itself.
 
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder};
 use varve_promql::{Aggregate, AggregateOp, Expr};
 
 use super::relation::{Relation, aggregate, column, label, project, value};
@@ -32,13 +32,21 @@ impl Planner<'_> {
                 return Err(Error::NotSupported("limit_ratio".to_owned()));
             }
         };
-        let input = self.aggregate_input(node, grid)?;
+        // Compensated sums have the same bits in any order, deviations have not. Then rows come sorted, as Prometheus has them.
+        let in_order = matches!(cell, CellOp::Stddev | CellOp::Stdvar);
+        let input = match in_order {
+            true => self.vector(&node.expr, grid)?,
+            false => self.aggregate_input(node, grid)?,
+        };
         if input.empty {
             return Ok(input);
         }
         let labels = grouping(node, &input);
         let by = labels.iter().map(|name| label(name)).collect();
-        let call = StepAggregate::call(cell, grid.steps, value());
+        let mut call = StepAggregate::call(cell, grid.steps, value());
+        if in_order {
+            call = call.order_by(input.label_order()).build()?;
+        }
         let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
         Ok(Relation::new(plan, labels, grid))
     }

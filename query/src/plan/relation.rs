@@ -13,6 +13,7 @@ use datafusion::scalar::ScalarValue;
 
 use crate::Result;
 use crate::aggregates::{CellOp, Disjoint, StepAggregate};
+use crate::functions::label::{LabelFunction, LabelOp};
 use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
 use crate::vector::{VALUE, label_column, vector_type};
@@ -154,10 +155,12 @@ impl Relation {
         }
     }
 
-    /// All labels, ascending, as the order within a window.
+    /// The order of Prometheus's label sets: that in which samples are added, or chosen among equals.
     pub(super) fn label_order(&self) -> Vec<SortExpr> {
-        let columns = self.label_columns().into_iter();
-        columns.map(|column| column.sort(true, true)).collect()
+        let op = LabelOp::Order {
+            names: self.labels.clone(),
+        };
+        vec![LabelFunction::call(op, self.label_columns()).sort(true, true)]
     }
 
     /// The same rows with other vectors on the same grid.

@@ -2,7 +2,8 @@
 //!
 //! Prometheus 2.42 differs from 3, whose semantics Varve has, in ways that the query lists name. Two more are kept out
 //! by the grids: windows became left-open, so no sample lies at the edge of one; and a dot in a regular expression
-//! matches a newline now, of which no label value has one.
+//! matches a newline now, of which no label value has one. With `VARVE_TEST_PROMETHEUS=/path/to/prometheus` of version 3 there is
+//! no tolerance, and more queries.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -15,6 +16,9 @@ use varve_tests::query_list::{self, ListedQuery};
 use varve_tests::remote_write;
 use varve_tests::samples::{self, INTERVAL_MS, START_MS};
 use varve_tests::server::{ServerSetup, now_ms, scrape_config};
+
+/// Queries that a Prometheus 2 answers otherwise.
+const VERSION_3: &str = include_str!("../../queries/version3.txt");
 
 const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
 
@@ -52,6 +56,18 @@ async fn differences(
     (differences, telling)
 }
 
+/// The queries of lists that a peer can answer as Varve does. The tolerances are for version 2.
+fn queries(lists: &[&str], peer: &Prometheus) -> Vec<ListedQuery> {
+    let list = |text: &&str| query_list::parse(text).unwrap();
+    let mut queries: Vec<ListedQuery> = lists.iter().flat_map(list).collect();
+    if peer.major_version >= 3 {
+        queries.extend(query_list::parse(VERSION_3).unwrap());
+        queries.iter_mut().for_each(|query| query.tolerance = 0.0);
+    }
+    assert!(queries.len() >= 50);
+    queries
+}
+
 fn assert_none(differences: &[String], stage: &str) {
     assert!(
         differences.is_empty(),
@@ -62,7 +78,7 @@ fn assert_none(differences: &[String], stage: &str) {
 }
 
 /// Feeds samples to both and compares all queries, with half of the samples in Varve's WAL, and with all in merged files.
-async fn compare_exactly(rows: &[SampleRow], queries: &[ListedQuery], grids: &[Grid]) {
+async fn compare_exactly(rows: &[SampleRow], lists: &[&str], grids: &[Grid]) {
     let folder = tempfile::tempdir().unwrap();
     let Some(peer) = Prometheus::start(folder.path(), NOTHING_TO_SCRAPE)
         .await
@@ -70,13 +86,18 @@ async fn compare_exactly(rows: &[SampleRow], queries: &[ListedQuery], grids: &[G
     else {
         return;
     };
+    let queries = queries(lists, &peer);
+    let queries = &queries[..];
     remote_write::write(peer.client.base_url(), rows)
         .await
         .unwrap();
 
     let setup = ServerSetup::new(folder.path(), NOTHING_TO_SCRAPE).unwrap();
     // The compactor of the server stays out of the way; the test compacts when it wants to.
-    let setup = setup.arguments(&["--compactor.interval=1d"]);
+    let setup = setup.arguments(&[
+        "--compactor.interval=1d",
+        "--enable-feature=promql-experimental-functions",
+    ]);
     let url = format!("file://{}/data", folder.path().display());
     let archive = Archive::new(varve_storage::Store::open(&url.parse().unwrap()).unwrap());
     let (first, second) = rows.split_at(rows.len() / 2);
@@ -104,8 +125,6 @@ async fn compare_exactly(rows: &[SampleRow], queries: &[ListedQuery], grids: &[G
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Prometheus and a minute: .ci/run end_to_end"]
 async fn invented_samples_give_the_answers_of_prometheus() {
-    let queries = query_list::parse(include_str!("../../queries/invented.txt")).unwrap();
-    assert!(queries.len() >= 100);
     let rows = samples::invented(11, 600);
     // 7 seconds past a quarter minute, where no subquery of the list has a step.
     let grid = |from: i64, minutes: i64, step_ms| Grid {
@@ -119,7 +138,8 @@ async fn invented_samples_give_the_answers_of_prometheus() {
         grid(120, 20, 15_000),
         grid(145, 30, 30_000),
     ];
-    compare_exactly(&rows, &queries, &grids).await;
+    let list = include_str!("../../queries/invented.txt");
+    compare_exactly(&rows, &[list], &grids).await;
 }
 
 /// Records a node exporter so many times, and gives each record the time that it would have at the usual interval.
@@ -145,13 +165,13 @@ async fn recorded_scrapes_give_the_answers_of_prometheus() {
         return;
     };
     let rows = record(&target, 60).await;
-    let queries = query_list::parse(include_str!("../../queries/node.txt")).unwrap();
     let grid = Grid {
         start_ms: START_MS + 127_000,
         end_ms: START_MS + 7_000 + 59 * INTERVAL_MS,
         step_ms: 15_000,
     };
-    compare_exactly(&rows, &queries, &[grid]).await;
+    let list = include_str!("../../queries/node.txt");
+    compare_exactly(&rows, &[list], &[grid]).await;
 }
 
 /// What can be equal although the two scrape at different instants: the series, and roughly the values.

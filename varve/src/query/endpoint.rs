@@ -9,6 +9,7 @@ use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 use varve_storage::StorageUrl;
 
+use crate::archive::Features;
 use crate::failure::Failure;
 
 /// A question to the API.
@@ -119,8 +120,8 @@ impl Endpoint {
     }
 
     /// An archive, opened for reading.
-    pub(super) fn archive(storage: &StorageUrl) -> Result<Self, Failure> {
-        let router = crate::archive::read_only_api(storage)?;
+    pub(super) fn archive(storage: &StorageUrl, features: Features) -> Result<Self, Failure> {
+        let router = crate::archive::read_only_api(storage, features)?;
         Ok(Self::Archive {
             router,
             name: storage.to_string(),

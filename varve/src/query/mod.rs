@@ -15,6 +15,7 @@ use url::Url;
 use varve_storage::StorageUrl;
 
 use self::endpoint::{Endpoint, Request};
+use crate::archive::Features;
 use crate::arguments::{now_ms, step_ms, time_ms};
 use crate::failure::Failure;
 use crate::output;
@@ -40,6 +41,9 @@ struct CommonArguments {
     /// Read an archive instead, with no server: a folder, file:///path or s3://bucket/prefix
     #[arg(long = "storage.url", global = true, value_name = "URL")]
     storage: Option<StorageUrl>,
+    /// Only with --storage.url; a server knows what it accepts
+    #[command(flatten)]
+    features: Features,
     /// How to write the answer
     #[arg(long, short = 'o', global = true, default_value = "table")]
     format: Format,
@@ -218,7 +222,7 @@ impl Question {
 pub(crate) async fn run(arguments: QueryArguments) -> Result<(), Failure> {
     let QueryArguments { question, common } = arguments;
     let endpoint = match &common.storage {
-        Some(storage) => Endpoint::archive(storage)?,
+        Some(storage) => Endpoint::archive(storage, common.features.clone())?,
         None => Endpoint::server(common.url.clone())?,
     };
     let mut request = question.request();

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::mpsc;
 use varve_compactor::CompactorMetrics;
 use varve_ingest::{Config, ScrapeManager};
+use varve_query::Engine;
 use varve_query::api::{BuildInfo, Host, HttpMetrics, RuntimeInfo, Targets, WallTime};
 use varve_storage::wal::WalWriter;
 use varve_storage::{MetricMetadata, Store};
@@ -27,6 +28,21 @@ pub(super) struct Roles {
     pub(super) compactor: Arc<CompactorMetrics>,
     pub(super) http: Arc<HttpMetrics>,
     pub(super) store: Store,
+    pub(super) engine: Arc<Engine>,
+}
+
+impl Roles {
+    /// Makes a configuration the one in force.
+    pub(super) async fn apply(&self, config: &Config) -> Result<(), String> {
+        let interval = config.global.evaluation_interval.as_millis();
+        self.scrapes
+            .apply(config)
+            .await
+            .map_err(|e| e.to_string())?;
+        self.engine
+            .set_subquery_step_ms(i64::try_from(interval).unwrap_or(i64::MAX));
+        Ok(())
+    }
 }
 
 /// The process around the API.
@@ -93,8 +109,7 @@ impl Process {
             Some(file) => Config::load(file).map_err(|e| e.to_string())?,
             None => Config::builtin(self.address).await,
         };
-        let scrapes = &self.roles.scrapes;
-        scrapes.apply(&config).await.map_err(|e| e.to_string())?;
+        self.roles.apply(&config).await?;
         *self.config.lock().unwrap_or_else(PoisonError::into_inner) = config;
         Ok(())
     }

@@ -56,10 +56,6 @@ pub(crate) async fn run(
         .map_err(|e| Failure::error(format!("cannot open the WAL: {e}")))?;
     let wal = Arc::new(wal);
     let scrapes = ScrapeManager::new(wal.clone(), ScrapeOptions::default());
-    scrapes
-        .apply(&config)
-        .await
-        .map_err(|e| Failure::error(format!("cannot start scraping: {e}")))?;
     let compactor = Compactor::new(store.clone(), keys.clone(), arguments.compactor_options());
     let stop_compactor = CancellationToken::new();
     let compaction = {
@@ -77,7 +73,12 @@ pub(crate) async fn run(
         compactor: compactor.metrics(),
         http: http_metrics.clone(),
         store: store.clone(),
+        engine: engine.clone(),
     };
+    roles
+        .apply(&config)
+        .await
+        .map_err(|e| Failure::error(format!("cannot start scraping: {e}")))?;
     let process = Arc::new(Process::new(
         &arguments, address, flags, config, roles, wish,
     ));
