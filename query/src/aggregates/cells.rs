@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Field, FieldRef, Float64Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
-    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature,
-    Volatility,
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, ReversedUDAF,
+    Signature, Volatility,
 };
 
 use super::single::SingleGroup;
@@ -275,6 +275,12 @@ impl AggregateUDFImpl for StepAggregate {
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
         let name = format!("{}[cells]", args.name);
         Ok(vec![Arc::new(Field::new(name, self.state_type(), false))])
+    }
+
+    /// DataFusion 55 sorts the input of an ordered aggregation only if the function can be reversed. No input of ours is known to be
+    /// sorted the other way round, so that this never lets one pass as it is.
+    fn reverse_expr(&self) -> ReversedUDAF {
+        ReversedUDAF::Identical
     }
 
     fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {

@@ -32,8 +32,8 @@ impl Planner<'_> {
                 return Err(Error::NotSupported("limit_ratio".to_owned()));
             }
         };
-        // Compensated sums have the same bits in any order, deviations have not. Then rows come sorted, as Prometheus has them.
-        let in_order = matches!(cell, CellOp::Stddev | CellOp::Stdvar);
+        // A compensated sum has the same bits in any order; means and deviations have not. Their rows come sorted, as Prometheus has them.
+        let in_order = matches!(cell, CellOp::Avg | CellOp::Stddev | CellOp::Stdvar);
         let input = match in_order {
             true => self.vector(&node.expr, grid)?,
             false => self.aggregate_input(node, grid)?,
