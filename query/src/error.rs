@@ -37,6 +37,9 @@ pub enum Error {
     /// The evaluation failed in a way that the query's author can mend.
     #[error("{0}")]
     Execution(String),
+    /// Two series of the "one" side of a vector operation are in one match group.
+    #[error("{0}")]
+    DuplicateSeries(String),
     /// Part of PromQL that Varve does not have yet.
     #[error("not supported yet: {0}")]
     NotSupported(String),
@@ -87,6 +90,7 @@ impl Error {
         match self {
             Self::Parse(_) | Self::BadData(_) => ErrorKind::BadData,
             Self::Execution(_)
+            | Self::DuplicateSeries(_)
             | Self::NotSupported(_)
             | Self::TooManySamples(_)
             | Self::Memory(_) => ErrorKind::Execution,
@@ -155,6 +159,7 @@ fn from_shared(shared: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(message) => Error::Memory(message.clone()),
         DataFusionError::External(source) => match source.downcast_ref::<Error>() {
             Some(Error::NotSupported(what)) => Error::NotSupported(what.clone()),
+            Some(Error::DuplicateSeries(text)) => Error::DuplicateSeries(text.clone()),
             Some(Error::TooManySamples(stage)) => Error::TooManySamples(stage),
             Some(Error::Canceled(stage)) => Error::Canceled(stage),
             Some(other) if other.kind() == ErrorKind::Execution => {

@@ -30,7 +30,7 @@ pub enum Disjoint {
 
 impl Disjoint {
     /// Prometheus's words.
-    fn message(self) -> &'static str {
+    pub(super) fn message(self) -> &'static str {
         match self {
             Self::Labels => "vector cannot contain metrics with the same labelset",
             Self::OneToOne => {

@@ -17,6 +17,7 @@ use datafusion::logical_expr::{
 };
 
 use super::best::Best;
+use super::cells::Disjoint;
 use crate::Error;
 use crate::vector::{Vectors, VectorsBuilder, vector_type};
 
@@ -31,11 +32,14 @@ pub enum MaskOp {
     First,
     /// All samples of rows whose second argument is 0; of the others those at steps where no row with 0 has any: `or`.
     Or,
-    /// All samples; fails where two rows have one. Second argument: the match group as text; third: the series as text.
+    /// All samples; fails where two rows have one. Second argument: the match group as text; third: the series as text; fourth, if
+    /// it matters: a vector that has a sample at the steps that count, at which alone samples are kept.
     One {
         /// The side of the operation, for the message: "left" or "right".
         side: &'static str,
     },
+    /// All samples; fails where two rows have one.
+    Alone(Disjoint),
 }
 
 impl MaskOp {
@@ -47,6 +51,7 @@ impl MaskOp {
             Self::Or => "or",
             Self::One { side: "left" } => "one_side_left",
             Self::One { .. } => "one_side",
+            Self::Alone(_) => "alone",
         }
     }
 }
@@ -128,18 +133,11 @@ impl PartitionEvaluator for Evaluator {
                 self.ranked(&vectors, &counts, num_rows)
             }
             MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
-            MaskOp::One { side } => {
-                for step in 0..self.steps {
-                    let mut present = (0..num_rows).filter(|row| vectors.get(*row, step).is_some());
-                    if let (Some(first), Some(second)) = (present.next(), present.next()) {
-                        let group = text(argument(values, 1)?, first)?;
-                        let first = text(argument(values, 2)?, first)?;
-                        let second = text(argument(values, 2)?, second)?;
-                        return Err(duplicates(side, &group, first, second).into());
-                    }
-                }
-                Ok(Arc::clone(argument(values, 0)?))
-            }
+            MaskOp::One { side } => one_side(side, &vectors, values, num_rows),
+            MaskOp::Alone(why) => match doubles(&vectors, num_rows).next() {
+                Some(_) => Err(Error::Execution(why.message().to_owned()).into()),
+                None => Ok(Arc::clone(argument(values, 0)?)),
+            },
         }
     }
 }
@@ -157,13 +155,46 @@ fn text(column: &ArrayRef, row: usize) -> Result<String> {
     Ok(text.unwrap_or("{}").to_owned())
 }
 
+/// The steps at which two rows have a sample, with the first two rows.
+fn doubles(vectors: &Vectors, rows: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
+    (0..vectors.steps()).filter_map(move |step| {
+        let mut present = (0..rows).filter(|row| vectors.get(*row, step).is_some());
+        Some((step, present.next()?, present.next()?))
+    })
+}
+
+/// [`MaskOp::One`].
+fn one_side(side: &str, vectors: &Vectors, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+    let counting = values.get(3).map(|column| Vectors::try_new(column)).transpose()?;
+    let counts = |step: usize| {
+        counting
+            .as_ref()
+            .is_none_or(|c| rows > 0 && c.get(0, step).is_some())
+    };
+    if let Some((_, first, second)) = doubles(vectors, rows).find(|(step, ..)| counts(*step)) {
+        let group = text(argument(values, 1)?, first)?;
+        let first = text(argument(values, 2)?, first)?;
+        let second = text(argument(values, 2)?, second)?;
+        return Err(duplicates(side, &group, first, second).into());
+    }
+    if counting.is_none() {
+        return Ok(Arc::clone(argument(values, 0)?));
+    }
+    let mut out = VectorsBuilder::new(vectors.steps(), rows);
+    for row in 0..rows {
+        let samples = vectors.row(row).enumerate();
+        out.extend(samples.map(|(step, sample)| sample.filter(|_| counts(step))));
+    }
+    out.finish()
+}
+
 fn duplicates(side: &str, group: &str, first: String, second: String) -> Error {
     let (first, second) = if first > second {
         (second, first)
     } else {
         (first, second)
     };
-    Error::Execution(format!(
+    Error::DuplicateSeries(format!(
         "found duplicate series for the match group {group} on the {side} hand-side of the operation: [{first}, {second}];many-to-many matching not allowed: matching labels must be unique on one side"
     ))
 }

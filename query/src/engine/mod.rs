@@ -106,6 +106,8 @@ impl Default for EngineOptions {
 
 /// The fewest steps of a slice: each slice reads its windows anew.
 const SLICE_STEPS_MIN: usize = 16;
+/// The depth of expressions up to which duplicates are looked at twice: each vector operation doubles what is computed below it.
+const LENIENT_DEPTH_MAX: usize = 10;
 /// Snapshots on which a query is tried before a missing object is an error.
 const SNAPSHOTS_MAX: usize = 3;
 
@@ -131,6 +133,8 @@ struct Prepared {
     snapshot: Snapshot,
     resolved: Resolved,
     annotations: Annotations,
+    /// See [`Planner::lenient`](crate::plan::Planner::lenient).
+    lenient: bool,
 }
 
 impl Engine {
@@ -236,7 +240,7 @@ impl Engine {
         options: &QueryOptions,
     ) -> Result<QueryResult> {
         let started = Instant::now();
-        let prepared = self.prepare(query, grid, instant, options).await?;
+        let mut prepared = self.prepare(query, grid, instant, options).await?;
         let slices = self.slices(&prepared)?;
         let steps = slices.first().map_or(1, |slice| slice.steps);
         let session = QuerySession::new(&self.options, &prepared, steps)?;
@@ -245,14 +249,14 @@ impl Engine {
             series_selected: prepared.resolved.series() as u64,
             ..QueryStats::default()
         };
-        let value = match instant {
-            true => {
-                self.instant_value(&prepared, &execution, &mut stats)
-                    .await?
+        let value = match self.value(&prepared, instant, &execution, &mut stats).await {
+            Err(Error::DuplicateSeries(_)) if prepared.expr.depth() <= LENIENT_DEPTH_MAX => {
+                prepared.lenient = true;
+                self.value(&prepared, instant, &execution, &mut stats).await
             }
-            false => QueryValue::Matrix(self.matrix(&prepared, &execution, &mut stats).await?),
+            result => result,
         };
-        let value = truncated(value, options.limit);
+        let value = truncated(value?, options.limit);
         if let Some(bill) = &prepared.snapshot.bill {
             bill.fill(&mut stats);
         }
@@ -269,6 +273,19 @@ impl Engine {
             warnings,
             infos,
             stats,
+        })
+    }
+
+    async fn value(
+        &self,
+        prepared: &Prepared,
+        instant: bool,
+        execution: &Execution,
+        stats: &mut QueryStats,
+    ) -> Result<QueryValue> {
+        Ok(match instant {
+            true => self.instant_value(prepared, execution, stats).await?,
+            false => QueryValue::Matrix(self.matrix(prepared, execution, stats).await?),
         })
     }
 
@@ -316,6 +333,7 @@ impl Engine {
             snapshot,
             resolved,
             annotations,
+            lenient: false,
         })
     }
 

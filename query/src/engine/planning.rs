@@ -33,7 +33,8 @@ impl Prepared {
             &self.annotations,
             self.grid,
             self.settings,
-        );
+        )
+        .lenient(self.lenient);
         let relation = match expr.value_type() {
             ValueType::Scalar => {
                 let scalar = planner.scalar(expr, grid)?;

@@ -10,8 +10,9 @@
 //! side ("many") is checked after it, among the samples that found a partner, and before a comparison drops any. Checks
 //! and merges are left out where resolved series prove that they cannot find anything.
 //!
-//! One deviation: two series of the "one" side in a match group are an error even at steps at which the "many" side has no
-//! sample at all; Prometheus lets those steps pass.
+//! Two series of the "one" side in a match group are an error only at steps at which the "many" side has any sample. To know them, the
+//! "many" side must be computed twice. So a plan fails at any step first, and the engine then makes it again with
+//! [`Planner::lenient`] set, which looks.
 
 use datafusion::common::{Column, NullEquality};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
@@ -98,7 +99,7 @@ impl Planner<'_> {
             true => (rhs, lhs, "left"),
             false => (lhs, rhs, "right"),
         };
-        let one = self.one_side(one, &keys, &matching.include, side, grid)?;
+        let one = self.one_side(one, &many, &keys, &matching.include, side)?;
         let mut columns = many.label_columns();
         columns.extend(key_columns(&many, &keys, "k"));
         columns.push(value());
@@ -111,11 +112,12 @@ impl Planner<'_> {
     fn one_side(
         &mut self,
         one: Relation,
+        many: &Relation,
         keys: &[String],
         include: &[String],
         side: &'static str,
-        grid: StepGrid,
     ) -> Result<LogicalPlan> {
+        let steps = one.grid.steps;
         let mut columns = key_columns(&one, keys, "j");
         let included = |name: &String| one.label_or_null(name).alias(format!("i:{name}"));
         columns.extend(include.iter().map(included));
@@ -133,12 +135,23 @@ impl Planner<'_> {
         columns.push(text(keys).alias("group_text"));
         columns.push(text(&one.labels).alias("series_text"));
         columns.push(value());
-        let plan = project(one.plan.clone(), columns)?;
+        let mut plan = project(one.plan.clone(), columns)?;
+        let mut args = vec![value(), column("group_text"), column("series_text")];
+        if self.lenient {
+            let present = StepAggregate::call(CellOp::Group, steps, value());
+            let many = aggregate(
+                many.plan.clone(),
+                Vec::new(),
+                vec![present.alias("present")],
+            )?;
+            plan = LogicalPlanBuilder::from(plan).cross_join(many)?.build()?;
+            args.push(column("present"));
+        }
         let key = |key: &String| column(&format!("j:{key}"));
         let call = MaskWindow::call(
             MaskOp::One { side },
-            grid.steps,
-            vec![value(), column("group_text"), column("series_text")],
+            steps,
+            args,
             keys.iter().map(key).collect(),
             vec![column("series_text").sort(true, true)],
         );
@@ -148,7 +161,7 @@ impl Planner<'_> {
         let mut by: Vec<Expr> = keys.iter().map(key).collect();
         by.extend(include.iter().map(|name| column(&format!("i:{name}"))));
         let merge = CellOp::Merge(Disjoint::Labels);
-        let merge = StepAggregate::call(merge, grid.steps, column(ONE));
+        let merge = StepAggregate::call(merge, steps, column(ONE));
         aggregate(plan, by, vec![merge.alias(ONE)])
     }
 
@@ -199,7 +212,8 @@ impl Planner<'_> {
             columns.extend(more);
             columns
         };
-        let by: Vec<Expr> = labels.iter().map(|name| label(name)).collect();
+        let by_labels = |labels: &[String]| labels.iter().map(|name| label(name)).collect();
+        let by: Vec<Expr> = by_labels(&labels);
         let merge = |name: &str| StepAggregate::call(CellOp::Merge(why), steps, column(name));
         let filters = node.op.is_comparison() && !node.return_bool;
         let plan = if proven {
@@ -211,7 +225,22 @@ impl Planner<'_> {
                 VectorFunction::call(VectorOp::Where, steps, vec![x.clone(), y.clone()])
             };
             let pairs = vec![both(&a, &b).alias("a"), both(&b, &a).alias("b")];
-            let plan = project(joined, with(columns, pairs))?;
+            let mut columns = columns;
+            let key = |key: &String| column(&format!("k:{key}"));
+            columns.extend(keys.iter().map(key));
+            let mut plan = project(joined, with(columns, pairs))?;
+            if one_to_one {
+                // The result may keep the names that two series of a match group differ in.
+                let check = MaskOp::Alone(why);
+                let by = keys.iter().map(key).collect();
+                let checked = MaskWindow::call(check, steps, vec![column("a")], by, Vec::new());
+                let window = LogicalPlanBuilder::from(plan).window([checked.alias("c")])?;
+                let labels = by_labels(&labels);
+                plan = project(
+                    window.build()?,
+                    with(labels, vec![column("c").alias("a"), column("b")]),
+                )?;
+            }
             let merged = vec![merge("a").alias("a"), merge("b").alias("b")];
             let plan = aggregate(plan, by.clone(), merged)?;
             let result = VectorFunction::call(op, steps, vec![column("a"), column("b")]);

@@ -53,6 +53,8 @@ pub struct Planner<'a> {
     query: StepGrid,
     settings: Settings,
     names: usize,
+    /// Whether duplicates on the "one" side of a vector operation pass at steps at which the other side is empty.
+    lenient: bool,
 }
 
 /// Which labels the parent of a node makes use of.
@@ -98,7 +100,14 @@ impl<'a> Planner<'a> {
             query,
             settings,
             names: 0,
+            lenient: false,
         }
+    }
+
+    /// Lets duplicates on the "one" side of vector operations pass at steps at which the other side is empty, as they should; costs an
+    /// evaluation of the other side more.
+    pub fn lenient(self, lenient: bool) -> Self {
+        Self { lenient, ..self }
     }
 
     /// A column name that the plan does not have yet.
