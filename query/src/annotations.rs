@@ -1,24 +1,28 @@
 //! Annotations of a query: warnings and infos that travel beside the plan.
 //!
-//! One [`Annotations`] belongs to one query. The planner hands it to every function that may have something to say; entries
-//! are de-duplicated by their text, which ends with `(line:column)` of the expression they are about. Texts are Prometheus's.
+//! One [`Annotations`] belongs to one query. The planner hands it to every function that may have something to say. Texts are
+//! Prometheus's, and so is the rule that one text is reported once, with `(line:column)` of the last expression that it is about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use varve_promql::Span;
-use varve_promql::format::format_float_g;
+use varve_promql::format::{format_float_g, quote};
 
 /// The most warnings, and the most infos, that a query reports; the rest is counted.
 const ENTRIES_MAX: usize = 10;
 
 #[derive(Debug, Default)]
 struct Entries {
-    warnings: BTreeSet<String>,
-    infos: BTreeSet<String>,
-    monotonicity: BTreeMap<(usize, usize), Monotonicity>,
+    warnings: Texts,
+    infos: Texts,
+    /// By metric name.
+    monotonicity: BTreeMap<String, (Span, Monotonicity)>,
 }
+
+/// Texts, with the expression that each is about if it is about one.
+type Texts = BTreeMap<String, Option<Span>>;
 
 /// Buckets of classic histograms whose counts had to be lifted; reported once for all steps and groups of a call.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -43,7 +47,7 @@ impl Monotonicity {
         self.samples += other.samples;
     }
 
-    fn text(&self) -> String {
+    fn text(&self, metric: &str) -> String {
         let second = |ms: i64| {
             let time = chrono::DateTime::from_timestamp(ms.div_euclid(1000), 0).unwrap_or_default();
             time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
@@ -52,8 +56,12 @@ impl Monotonicity {
         let difference: f64 = format!("{:.1e}", self.difference)
             .parse()
             .unwrap_or(self.difference);
+        let metric = match metric {
+            "" => String::new(),
+            name => format!(" for metric name {}", quote(name)),
+        };
         format!(
-            "input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile), from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
+            "PromQL info: input to histogram_quantile needed to be fixed for monotonicity (see https://prometheus.io/docs/prometheus/latest/querying/functions/#histogram_quantile){metric}, from buckets {} to {}, with a max diff of {}, over {} samples from {} to {}",
             format_float_g(self.buckets.0),
             format_float_g(self.buckets.1),
             format_float_g(difference),
@@ -81,72 +89,84 @@ impl Annotations {
         }
     }
 
-    fn with_position(&self, text: &str, span: Span) -> String {
-        let (line, column) = span.line_and_column(&self.query);
-        format!("{text} ({line}:{column})")
-    }
-
     /// Adds `PromQL warning: <text> (line:column)`.
     pub fn warn(&self, text: &str, span: Span) {
-        let text = self.with_position(&format!("PromQL warning: {text}"), span);
-        self.lock(|entries| entries.warnings.insert(text));
+        let text = format!("PromQL warning: {text}");
+        self.lock(|entries| add(&mut entries.warnings, text, span));
     }
 
     /// Adds `PromQL info: <text> (line:column)`.
     pub fn info(&self, text: &str, span: Span) {
-        let text = self.with_position(&format!("PromQL info: {text}"), span);
-        self.lock(|entries| entries.infos.insert(text));
+        let text = format!("PromQL info: {text}");
+        self.lock(|entries| add(&mut entries.infos, text, span));
     }
 
-    /// Adds an info about buckets that were not monotonic, to what is known of that expression already.
-    pub fn repaired(&self, span: Span, found: Monotonicity) {
-        self.lock(|entries| {
-            let key = (span.start, span.end);
-            match entries.monotonicity.get_mut(&key) {
-                Some(known) => known.add(found),
-                None => {
-                    entries.monotonicity.insert(key, found);
-                }
+    /// Adds an info about buckets of a metric that were not monotonic, to what is known of that metric already. The name is empty where
+    /// it is gone.
+    pub fn repaired(&self, metric: &str, span: Span, found: Monotonicity) {
+        self.lock(|entries| match entries.monotonicity.get_mut(metric) {
+            Some((last, known)) => {
+                *last = later(*last, span);
+                known.add(found);
             }
-            true
+            None => {
+                let entry = (span, found);
+                entries.monotonicity.insert(metric.to_owned(), entry);
+            }
         });
     }
 
     /// Adds a warning that is not about a part of the query, such as an object that could not be read.
     pub fn warn_plain(&self, text: String) {
-        self.lock(|entries| entries.warnings.insert(text));
+        self.lock(|entries| {
+            entries.warnings.entry(text).or_insert(None);
+        });
     }
 
     /// The warnings and the infos, sorted, cut off with a line that says how many are missing.
     pub fn lists(&self) -> (Vec<String>, Vec<String>) {
         let mut lists = (Vec::new(), Vec::new());
         self.lock(|entries| {
-            for ((start, end), found) in &entries.monotonicity {
-                let text = format!("PromQL info: {}", found.text());
-                let text = self.with_position(&text, Span::new(*start, *end));
-                entries.infos.insert(text);
-            }
+            let mut infos = entries.infos.clone();
+            let repaired = entries.monotonicity.iter();
+            infos.extend(repaired.map(|(metric, (span, found))| (found.text(metric), Some(*span))));
             lists = (
-                capped(&entries.warnings, "warning"),
-                capped(&entries.infos, "info"),
+                self.listed(&entries.warnings, "warning"),
+                self.listed(&infos, "info"),
             );
-            true
         });
         lists
     }
 
-    fn lock(&self, f: impl FnOnce(&mut Entries) -> bool) {
+    fn listed(&self, texts: &Texts, kind: &str) -> Vec<String> {
+        let with_position = |(text, span): (&String, &Option<Span>)| match span {
+            None => text.clone(),
+            Some(span) => {
+                let (line, column) = span.line_and_column(&self.query);
+                format!("{text} ({line}:{column})")
+            }
+        };
+        let mut list: Vec<String> = texts.iter().take(ENTRIES_MAX).map(with_position).collect();
+        if texts.len() > ENTRIES_MAX {
+            let more = texts.len() - ENTRIES_MAX;
+            list.push(format!("{more} more {kind} annotations omitted"));
+        }
+        list
+    }
+
+    fn lock(&self, f: impl FnOnce(&mut Entries)) {
         f(&mut self.entries.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
 
-fn capped(entries: &BTreeSet<String>, kind: &str) -> Vec<String> {
-    let mut list: Vec<String> = entries.iter().take(ENTRIES_MAX).cloned().collect();
-    if entries.len() > ENTRIES_MAX {
-        let more = entries.len() - ENTRIES_MAX;
-        list.push(format!("{more} more {kind} annotations omitted"));
-    }
-    list
+fn add(texts: &mut Texts, text: String, span: Span) {
+    let known = texts.entry(text).or_insert(None);
+    *known = Some(known.map_or(span, |known| later(known, span)));
+}
+
+/// The expression that Prometheus comes to last: that which is written last.
+fn later(a: Span, b: Span) -> Span {
+    if b.start > a.start { b } else { a }
 }
 
 impl PartialEq for Annotations {
@@ -170,8 +190,8 @@ mod tests {
     #[test]
     fn entries_are_counted_once_and_say_where() {
         let annotations = Annotations::new("a +\n b");
-        for _ in 0..2 {
-            annotations.info("odd", Span::new(5, 6));
+        for start in [5, 0] {
+            annotations.info("odd", Span::new(start, 6));
         }
         for i in 0..12 {
             annotations.warn_plain(format!("object {i:02}"));

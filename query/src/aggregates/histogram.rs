@@ -1,6 +1,6 @@
 //! Quantiles and fractions of classic histograms: cumulative counts of buckets with upper bounds.
 
-use varve_promql::format::parse_go_float;
+use varve_promql::format::{parse_go_float, quote};
 
 use super::rows::Notes;
 use crate::annotations::Monotonicity;
@@ -15,20 +15,36 @@ pub(super) struct Bucket {
     pub(super) count: f64,
 }
 
+/// What stands between the label `le` and the metric name in the text that comes with a bucket.
+pub const BUCKET_SEPARATOR: char = '\0';
+
 /// The bounds that labels `le` stand for; reports those that are no number.
-pub(super) fn bounds(labels: &[String], notes: &Notes) -> Vec<Option<f64>> {
-    labels
+pub(super) fn bounds(buckets: &[String], notes: &Notes) -> Vec<Option<f64>> {
+    buckets
         .iter()
-        .map(|label| {
+        .map(|bucket| {
+            let (label, name) = bucket.split_once(BUCKET_SEPARATOR).unwrap_or((bucket, ""));
             let bound = parse_go_float(label).ok();
             if bound.is_none() {
-                let text =
-                    format!("bucket label \"le\" is missing or has a malformed value of {label:?}");
+                let mut text = format!(
+                    "bucket label \"le\" is missing or has a malformed value of {}",
+                    quote(label)
+                );
+                if !name.is_empty() {
+                    text.push_str(&format!(" for metric name {}", quote(name)));
+                }
                 notes.annotations.warn(&text, notes.span);
             }
             bound
         })
         .collect()
+}
+
+/// The metric name that comes with a bucket.
+pub(super) fn metric_name(bucket: &str) -> &str {
+    bucket
+        .split_once(BUCKET_SEPARATOR)
+        .map_or("", |(_, name)| name)
 }
 
 /// Sorts buckets by bound and adds up those that share one; `None` unless the last bound is +Inf.
@@ -103,11 +119,12 @@ fn repair(buckets: &mut [Bucket]) -> Option<Repair> {
     found
 }
 
-/// The φ-quantile at one step; `None` where there are no buckets. Reports counts that had to be repaired.
+/// The φ-quantile of a metric at one step; `None` where there are no buckets. Reports counts that had to be repaired.
 pub(super) fn quantile_at(
     phi: f64,
     buckets: Vec<Bucket>,
     step: usize,
+    metric: &str,
     notes: &Notes,
 ) -> Option<f64> {
     if buckets.is_empty() {
@@ -128,7 +145,7 @@ pub(super) fn quantile_at(
     if let Some(found) = repair(&mut buckets) {
         notes
             .annotations
-            .repaired(notes.span, found.at(notes.grid.time_ms(step)));
+            .repaired(metric, notes.span, found.at(notes.grid.time_ms(step)));
     }
     let [.., last_but_one, last] = buckets[..] else {
         return Some(f64::NAN);
@@ -214,17 +231,16 @@ mod tests {
             grid: crate::StepGrid::instant(0),
         };
         let good = buckets(&[(1.0, 2.0), (2.0, 6.0), (f64::INFINITY, 8.0)]);
-        assert_eq!(quantile_at(0.5, good.clone(), 0, &notes), Some(1.5));
-        assert_eq!(quantile_at(0.99, good.clone(), 0, &notes), Some(2.0));
-        assert_eq!(quantile_at(1.5, good, 0, &notes), Some(f64::INFINITY));
-        assert_eq!(quantile_at(0.5, Vec::new(), 0, &notes), None);
+        assert_eq!(quantile_at(0.5, good.clone(), 0, "m", &notes), Some(1.5));
+        assert_eq!(quantile_at(0.99, good.clone(), 0, "m", &notes), Some(2.0));
+        assert_eq!(quantile_at(1.5, good, 0, "m", &notes), Some(f64::INFINITY));
+        assert_eq!(quantile_at(0.5, Vec::new(), 0, "m", &notes), None);
         assert!(notes.annotations.lists().1.is_empty());
         let falling = buckets(&[(1.0, 4.0), (2.0, 2.0), (f64::INFINITY, 8.0)]);
-        assert_eq!(quantile_at(0.25, falling, 0, &notes), Some(0.5));
-        assert!(
-            notes.annotations.lists().1[0]
-                .contains("from buckets 2 to 2, with a max diff of 2, over 1 samples")
-        );
+        assert_eq!(quantile_at(0.25, falling, 0, "m", &notes), Some(0.5));
+        assert!(notes.annotations.lists().1[0].contains(
+            "for metric name \"m\", from buckets 2 to 2, with a max diff of 2, over 1 samples"
+        ));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use datafusion::error::Result;
 use crate::vector::Vectors;
 
 pub use cells::{CellOp, Disjoint, StepAggregate};
+pub use histogram::BUCKET_SEPARATOR;
 pub use rows::{Notes, RowsAggregate, RowsOp};
 pub use window::{MaskOp, MaskWindow};
 

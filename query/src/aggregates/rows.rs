@@ -31,7 +31,8 @@ const DISTINCT_VALUES_MAX: usize = 10_000;
 
 /// What a [`RowsAggregate`] computes from the vectors of a group.
 ///
-/// Arguments: the vectors; then one column of vectors or numbers per scalar parameter; then, for histograms, the label `le`.
+/// Arguments: the vectors; then one column of vectors or numbers per scalar parameter; then, for histograms, the label `le` and
+/// the metric name with [`BUCKET_SEPARATOR`](super::BUCKET_SEPARATOR) between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RowsOp {
     /// The φ-quantile. Parameter: φ.
@@ -175,7 +176,7 @@ struct Group {
     samples: Vec<Option<f64>>,
     /// The parameters' vectors, one after the other; from the first row, because they are the same in all.
     parameters: Vec<Option<f64>>,
-    /// The label `le` of each row.
+    /// The label `le` of each row, with its metric name.
     buckets: Vec<String>,
 }
 
@@ -301,12 +302,14 @@ impl Groups {
                 Some(notes) => histogram::bounds(&group.buckets, notes),
                 None => Vec::new(),
             };
+            let metric = group.buckets.first();
+            let metric = metric.map_or("", |bucket| histogram::metric_name(bucket));
             for step in 0..steps {
                 let parameter = |index| group.parameter(index, steps, step);
                 out.push(match &self.aggregate.op {
                     RowsOp::HistogramQuantile(notes) => {
                         let buckets = buckets_at(group, &bounds, steps, step);
-                        histogram::quantile_at(parameter(0), buckets, step, notes)
+                        histogram::quantile_at(parameter(0), buckets, step, metric, notes)
                     }
                     RowsOp::HistogramFraction(_) => {
                         let buckets = buckets_at(group, &bounds, steps, step);

@@ -165,7 +165,10 @@ fn doubles(vectors: &Vectors, rows: usize) -> impl Iterator<Item = (usize, usize
 
 /// [`MaskOp::One`].
 fn one_side(side: &str, vectors: &Vectors, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
-    let counting = values.get(3).map(|column| Vectors::try_new(column)).transpose()?;
+    let counting = values
+        .get(3)
+        .map(|column| Vectors::try_new(column))
+        .transpose()?;
     let counts = |step: usize| {
         counting
             .as_ref()

@@ -6,9 +6,11 @@ use super::Planner;
 use super::relation::{Relation, aggregate, label, value};
 use super::scalar::Scalar;
 use crate::Result;
-use crate::aggregates::{Notes, RowsAggregate, RowsOp};
+use crate::aggregates::{BUCKET_SEPARATOR, Notes, RowsAggregate, RowsOp};
+use crate::functions::label::{LabelFunction, LabelOp};
 use crate::grid::StepGrid;
 use crate::vector::VALUE;
+use varve_storage::METRIC_NAME;
 
 /// The label with a bucket's upper bound.
 const BUCKET_LABEL: &str = "le";
@@ -59,7 +61,12 @@ impl Planner<'_> {
             plan = joined;
             args.push(parameter);
         }
-        args.push(vector.label_or_null(BUCKET_LABEL));
+        let bucket = [BUCKET_LABEL, METRIC_NAME].map(|name| vector.label_or_null(name));
+        let separator = BUCKET_SEPARATOR.to_string();
+        args.push(LabelFunction::call(
+            LabelOp::Join { separator },
+            bucket.to_vec(),
+        ));
         let mut labels = vector.labels;
         labels.retain(|name| name != BUCKET_LABEL);
         let by = labels.iter().map(|name| label(name)).collect();
