@@ -123,6 +123,17 @@ pub struct Answer {
     pub kind: String,
     /// Labels (in their order by name) and samples, in the order of the answer.
     pub series: Vec<(String, Vec<Sample>)>,
+    /// Warnings and infos, sorted.
+    pub notes: Vec<String>,
+}
+
+/// The warnings and infos of an answer.
+fn notes(answer: &Value) -> Vec<String> {
+    let lists = ["warnings", "infos"].map(|name| answer[name].as_array());
+    let texts = lists.into_iter().flatten().flatten();
+    let mut notes: Vec<String> = texts.filter_map(Value::as_str).map(str::to_owned).collect();
+    notes.sort();
+    notes
 }
 
 impl Answer {
@@ -132,6 +143,7 @@ impl Answer {
             return Self {
                 kind: format!("error: {}: {}", text("errorType"), text("error")),
                 series: Vec::new(),
+                notes: notes(answer),
             };
         }
         let kind = answer["data"]["resultType"].as_str().unwrap_or_default();
@@ -146,6 +158,7 @@ impl Answer {
         Self {
             kind: kind.to_owned(),
             series,
+            notes: notes(answer),
         }
     }
 

@@ -214,7 +214,7 @@ fn wanted(parameter: f64) -> Result<usize> {
     } else {
         return Ok(parameter.max(0.0) as usize);
     };
-    let value = varve_promql::format::format_float(parameter);
+    let value = varve_promql::format::format_float_g(parameter);
     Err(Error::Execution(format!("Scalar value {value} {word} int64")).into())
 }
 

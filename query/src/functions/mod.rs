@@ -8,6 +8,7 @@ mod binary;
 mod date;
 pub mod label;
 mod math;
+pub mod note;
 mod operand;
 mod subquery;
 

@@ -146,6 +146,14 @@ impl StepArg {
         }
     }
 
+    /// Whether a value of some step has a property.
+    pub fn any(&self, property: impl Fn(f64) -> bool) -> bool {
+        match self {
+            Self::Constant(value) => property(*value),
+            Self::PerStep(values) => values.iter().any(|value| property(*value)),
+        }
+    }
+
     fn bits(&self) -> (bool, impl Iterator<Item = u64> + '_) {
         let (constant, values) = match self {
             Self::Constant(value) => (true, std::slice::from_ref(value)),

@@ -7,6 +7,7 @@ use super::relation::{Relation, aggregate, column, label, project, value};
 use super::scalar::Scalar;
 use super::{Needs, Planner};
 use crate::aggregates::{CellOp, MaskOp, MaskWindow, RowsAggregate, RowsOp, StepAggregate};
+use crate::functions::note;
 use crate::grid::StepGrid;
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
@@ -90,10 +91,12 @@ impl Planner<'_> {
 
     /// Warns of quantiles that are not between 0 and 1.
     pub(super) fn note_quantiles(&self, numbers: &[f64], written: &Expr) {
-        for number in numbers.iter().filter(|n| !(0.0..=1.0).contains(*n)) {
-            let number = varve_promql::format::format_float_g(*number);
-            let text = format!("quantile value should be between 0 and 1, got {number}");
-            self.annotations.warn(&text, written.span());
+        for number in numbers
+            .iter()
+            .filter(|number| note::is_no_quantile(**number))
+        {
+            self.annotations
+                .warn(&note::quantile_text(*number), written.span());
         }
     }
 

@@ -64,6 +64,16 @@ enum Needs {
     Only(Vec<String>),
 }
 
+impl Needs {
+    /// One label more.
+    fn with(&self, label: &str) -> Self {
+        match self {
+            Self::All => Self::All,
+            Self::Only(labels) => Self::Only([&labels[..], &[label.to_owned()]].concat()),
+        }
+    }
+}
+
 fn is_same_everywhere(numbers: &[f64]) -> bool {
     let mut bits = numbers.iter().map(|n| n.to_bits());
     let first = bits.next();

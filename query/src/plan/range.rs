@@ -1,10 +1,12 @@
 //! Functions over range vectors: evaluated in the leaf of a selector, or over the vector of a subquery.
 
-use varve_promql::{Call, Expr, Subquery, VectorSelector};
+use varve_promql::{Call, Expr, Span, Subquery, VectorSelector};
+use varve_storage::METRIC_NAME;
 
 use super::relation::{Relation, value};
 use super::selectors::{at_ms, subquery_grid};
 use super::{Needs, Planner, fixed_ms, offset_ms};
+use crate::functions::note::{self, Note, NoteFunction};
 use crate::functions::{SubqueryWindow, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::kernels::{RangeFunction, StepArg, WindowGrid};
@@ -20,7 +22,7 @@ impl Planner<'_> {
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
-        let args = self.step_args(call, function, grid)?;
+        let args = self.step_args(call, grid)?;
         let keeps_name = matches!(
             function,
             RangeFunction::LastOverTime | RangeFunction::FirstOverTime
@@ -41,70 +43,80 @@ impl Planner<'_> {
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
+        let quantile = match (function, &args[..]) {
+            (RangeFunction::QuantileOverTime, [parameter]) => Some(parameter.clone()),
+            _ => None,
+        };
+        let counters = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
         for arg in &call.args {
-            match arg.without_parens() {
+            let (result, span) = match arg.without_parens() {
                 Expr::MatrixSelector(matrix) => {
-                    self.note_counter(function, &matrix.selector, arg)?;
                     let evaluation = Evaluation::Range { function, args };
                     let range_ms = fixed_ms(&matrix.range)?;
-                    return self.leaf(&matrix.selector, &evaluation, range_ms, grid, needs);
+                    let odd = counters && self.has_odd_counters(&matrix.selector)?;
+                    let needs = match odd {
+                        true => needs.with(METRIC_NAME),
+                        false => needs.clone(),
+                    };
+                    let leaf = self.leaf(&matrix.selector, &evaluation, range_ms, grid, &needs)?;
+                    (leaf, odd.then(|| arg.span()))
                 }
                 Expr::Subquery(subquery) => {
-                    return self.subquery(subquery, function, args, grid);
+                    let result = self.subquery(subquery, function, args, grid)?;
+                    // Prometheus has lost the place of a subquery when it comes to say this.
+                    let odd = counters && result.has(METRIC_NAME);
+                    (result, odd.then_some(Span::new(0, 0)))
                 }
-                _ => {}
-            }
+                _ => continue,
+            };
+            let result = match span {
+                Some(span) => {
+                    let name = result.label_or_null(METRIC_NAME);
+                    self.noted(result, Note::NotCounter, span, vec![value(), name])?
+                }
+                None => result,
+            };
+            return match (quantile, call.args.first()) {
+                (Some(parameter), Some(written)) if parameter.any(note::is_no_quantile) => {
+                    let note = Note::Quantile(parameter);
+                    self.noted(result, note, written.span(), vec![value()])
+                }
+                _ => Ok(result),
+            };
         }
         let name = call.function.name;
         Err(Error::BadData(format!("{name} needs a range vector")))
     }
 
-    fn step_args(
-        &mut self,
-        call: &Call,
-        function: RangeFunction,
-        grid: StepGrid,
-    ) -> Result<Vec<StepArg>> {
+    fn step_args(&mut self, call: &Call, grid: StepGrid) -> Result<Vec<StepArg>> {
         let mut args = Vec::new();
         for arg in call.args.iter().filter(|arg| super::is_scalar(arg)) {
-            let scalar = self.scalar(arg, grid)?;
-            if let (RangeFunction::QuantileOverTime, Some(numbers)) = (function, scalar.known()) {
-                self.note_quantiles(numbers, arg);
-            }
-            args.push(scalar.step_arg()?);
+            args.push(self.scalar(arg, grid)?.step_arg()?);
         }
         Ok(args)
     }
 
-    /// Tells the user that a function of counters reads a metric that is not named like one.
-    fn note_counter(
+    /// Whether a selector has metrics that are not named like counters.
+    fn has_odd_counters(&self, selector: &VectorSelector) -> Result<bool> {
+        let names = self.metric_names(selector)?;
+        Ok(names
+            .iter()
+            .any(|name| !note::is_named_like_a_counter(name)))
+    }
+
+    /// The same relation, with a note on samples that come by.
+    fn noted(
         &self,
-        function: RangeFunction,
-        selector: &VectorSelector,
-        written: &Expr,
-    ) -> Result<()> {
-        if !matches!(
-            function,
-            RangeFunction::Rate
-                | RangeFunction::Increase
-                | RangeFunction::Irate
-                | RangeFunction::Resets
-        ) {
-            return Ok(());
+        relation: Relation,
+        note: Note,
+        span: Span,
+        args: Vec<datafusion::logical_expr::Expr>,
+    ) -> Result<Relation> {
+        if relation.empty {
+            return Ok(relation);
         }
-        for name in self.metric_names(selector)? {
-            let counter = ["_total", "_sum", "_count", "_bucket"]
-                .iter()
-                .any(|suffix| name.ends_with(suffix));
-            if !counter {
-                let text = format!(
-                    "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
-                    varve_promql::format::quote(&name)
-                );
-                self.annotations.info(&text, written.span());
-            }
-        }
-        Ok(())
+        let (steps, annotations) = (relation.grid.steps, self.annotations.clone());
+        relation.with_value(NoteFunction::call(note, annotations, span, steps, args))
     }
 
     fn subquery(

@@ -22,12 +22,14 @@ const VERSION_3: &str = include_str!("../../queries/version3.txt");
 
 const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
 
-/// Runs queries on both sides; gives the differences and how many answers held samples.
+/// Runs queries on both sides; gives the differences and how many answers held samples. Texts of errors, warnings and infos count if
+/// asked for: they changed between versions.
 async fn differences(
     varve: &ApiClient,
     peer: &ApiClient,
     queries: &[ListedQuery],
     grids: &[Grid],
+    words: bool,
 ) -> (Vec<String>, usize) {
     let mut differences = Vec::new();
     let mut telling = 0;
@@ -41,6 +43,14 @@ async fn differences(
             telling += usize::from(theirs.samples() > 0);
             if let Some(difference) = ours.difference(&theirs, query.tolerance) {
                 differences.push(format!("{text}  ({what}): {difference}"));
+            } else if words
+                && query.words
+                && (&ours.kind, &ours.notes) != (&theirs.kind, &theirs.notes)
+            {
+                differences.push(format!(
+                    "{text}  ({what}): {} {:?} against {} {:?}",
+                    ours.kind, ours.notes, theirs.kind, theirs.notes
+                ));
             }
         };
         for grid in grids {
@@ -111,7 +121,14 @@ async fn compare_exactly(rows: &[SampleRow], lists: &[&str], grids: &[Grid]) {
             archive.compact(end_ms + 48 * 3_600_000).await.unwrap();
         }
         let _varve = setup.start().await.unwrap();
-        let (found, telling) = differences(&setup.client(), &peer.client, queries, grids).await;
+        let (found, telling) = differences(
+            &setup.client(),
+            &peer.client,
+            queries,
+            grids,
+            peer.major_version >= 3,
+        )
+        .await;
         eprintln!(
             "{stage}: {} queries, {telling} answers with samples, {} differ",
             queries.len(),
