@@ -2,6 +2,7 @@
 
 use thiserror::Error;
 
+use crate::go_math;
 use crate::span::Span;
 
 /// A duration in a query.
@@ -210,7 +211,7 @@ impl DurationExpr {
                     DurationOp::Div => x / y,
                     DurationOp::Mod if y == 0.0 => return Err(by_zero("modulo by zero")),
                     DurationOp::Mod => x % y,
-                    DurationOp::Pow => x.powf(y),
+                    DurationOp::Pow => go_math::pow(x, y),
                     DurationOp::Min => go_min(x, y),
                     DurationOp::Max => go_max(x, y),
                 }

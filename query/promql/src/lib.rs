@@ -1,4 +1,4 @@
-//! PromQL: syntax tree with positions, parser, printer; and Go's way of writing numbers, durations and times.
+//! PromQL: syntax tree with positions, parser, printer; and Go's way of computing and writing numbers, durations and times.
 //!
 //! This crate knows the language and nothing of storage or DataFusion, so it builds in seconds and fuzzes well. The
 //! language is that of Prometheus 3.x; parts that Prometheus hides behind feature flags are parsed when
@@ -19,6 +19,7 @@ mod duration;
 mod error;
 pub mod format;
 mod function;
+pub mod go_math;
 mod lexer;
 mod matcher;
 mod operator;

@@ -1,6 +1,6 @@
 //! Operators between two numbers.
 
-use varve_promql::BinaryOp;
+use varve_promql::{BinaryOp, go_math};
 
 /// Whose value a comparison that filters lets through: the vector's, wherever it stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -30,8 +30,8 @@ fn arithmetic(op: BinaryOp) -> Option<fn(f64, f64) -> f64> {
         BinaryOp::Mul => |a, b| a * b,
         BinaryOp::Div => |a, b| a / b,
         BinaryOp::Mod => |a, b| a % b,
-        BinaryOp::Pow => f64::powf,
-        BinaryOp::Atan2 => f64::atan2,
+        BinaryOp::Pow => go_math::pow,
+        BinaryOp::Atan2 => go_math::atan2,
         _ => return None,
     })
 }
@@ -76,5 +76,12 @@ mod tests {
         assert_eq!(apply(BinaryOp::Gt, 1.0, 2.0), 0.0);
         assert_eq!(apply(BinaryOp::Mod, -5.0, 3.0), -2.0);
         assert_eq!(apply(BinaryOp::Pow, 2.0, 0.5), 2f64.sqrt());
+    }
+
+    /// Answers of a real Prometheus at numbers where C libraries give another last digit.
+    #[test]
+    fn powers_and_angles_are_gos() {
+        assert_eq!(apply(BinaryOp::Pow, 0.7, 0.7), 0.7790559126704492);
+        assert_eq!(apply(BinaryOp::Atan2, 2.0, 0.5), 1.3258176636680323);
     }
 }

@@ -4,7 +4,7 @@ use super::ValueError;
 
 /// The shortest digits that read back as the same number, never with an exponent: `strconv.FormatFloat(value, 'f', -1, 64)`.
 pub fn format_float(value: f64) -> String {
-    special(value).map_or_else(|| value.to_string(), str::to_owned)
+    special(value).map_or_else(|| even_digits(value, value.to_string()), str::to_owned)
 }
 
 /// The shortest digits, always with an exponent of at least two digits: `1.5e+21` (`'e'`, -1).
@@ -14,6 +14,7 @@ pub fn format_float_e(value: f64) -> String {
     }
     let text = format!("{value:e}");
     let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
+    let mantissa = even_digits(value, mantissa.to_owned());
     let (sign, digits) = match exponent.strip_prefix('-') {
         Some(digits) => ('-', digits),
         None => ('+', exponent),
@@ -39,6 +40,51 @@ pub fn format_sample_value(value: f64) -> String {
     } else {
         format_float(value)
     }
+}
+
+/// Corrects the last of the shortest digits where two candidates are equally near: Go takes the even one, Rust the greater.
+/// `mantissa` is the number as Rust writes it, or what stands before its exponent.
+fn even_digits(value: f64, mantissa: String) -> String {
+    let corrected = || {
+        let exact = exact_decimal(value)?;
+        let digits: u64 = mantissa
+            .bytes()
+            .filter(u8::is_ascii_digit)
+            .fold(0, |sum, digit| sum * 10 + u64::from(digit - b'0'));
+        let (below, above) = (exact / 10, exact / 10 + 1);
+        let even = if below % 2 == 0 { below } else { above };
+        if digits == even || !(digits == below || digits == above) {
+            return None;
+        }
+        let kept = mantissa.get(..mantissa.len() - 1)?;
+        Some(format!("{kept}{}", even % 10))
+    };
+    corrected().unwrap_or(mantissa)
+}
+
+/// All digits of a number as a whole number, if the last is a 5 behind the point and shorter digits may stand for the number. A
+/// number of fewer than 16 digits is the only one of its length that reads as the same float.
+fn exact_decimal(value: f64) -> Option<u64> {
+    let bits = value.abs().to_bits();
+    let (exponent, fraction) = ((bits >> 52) as u32, bits & ((1 << 52) - 1));
+    if exponent == 0 {
+        return None;
+    }
+    let significand = fraction | 1 << 52;
+    let zeros = significand.trailing_zeros();
+    let binary_places = (1023 + 52u32).checked_sub(exponent + zeros)?;
+    if binary_places == 0 {
+        return None;
+    }
+    // Below a power of two floats are twice as dense: there a distance of 5 may already reach the next one.
+    let exact_min = if fraction == 0 {
+        5 << 54
+    } else {
+        1_000_000_000_000_000
+    };
+    (significand >> zeros)
+        .checked_mul(5u64.checked_pow(binary_places)?)
+        .filter(|exact| (exact_min..1_000_000_000_000_000_000).contains(exact))
 }
 
 fn special(value: f64) -> Option<&'static str> {
@@ -302,6 +348,31 @@ mod tests {
         }
         assert_eq!(format_sample_value(5e-324), "5e-324");
         assert_eq!(format_sample_value(f64::MAX), "1.7976931348623157e+308");
+    }
+
+    #[test]
+    #[allow(clippy::excessive_precision)] // Every digit of a tie is needed.
+    fn of_two_nearest_numbers_the_even_one_is_written() {
+        for (value, text) in [
+            (999999999999998.25, "999999999999998.2"),
+            (999999999999998.75, "999999999999998.8"),
+            (-90571523379234.125, "-90571523379234.12"),
+            (2251799813685249.5, "2251799813685249.5"),
+            (1823625613323739.25, "1823625613323739.2"),
+            (117798894199387.125, "117798894199387.12"),
+            (2.0f64.powi(-25), "2.9802322387695312e-08"),
+            (2.0f64.powi(-24), "5.960464477539063e-08"),
+            (1.5 * 2.0f64.powi(-25), "4.470348358154297e-08"),
+            (10253950167248.8125, "10253950167248.812"),
+            (5.960464477539062e-7, "5.960464477539062e-07"),
+            (0.5, "0.5"),
+            (1e15 + 0.125, "1000000000000000.1"),
+            (1e15 + 0.375, "1000000000000000.4"),
+        ] {
+            assert_eq!(format_sample_value(value), text);
+            assert_eq!(parse_go_float(text), Ok(value));
+        }
+        assert_eq!(format_float_e(999999999999998.25), "9.999999999999982e+14");
     }
 
     #[test]
