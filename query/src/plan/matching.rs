@@ -30,7 +30,7 @@ use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
 
 /// The vectors of the "one" side after the join.
-const ONE: &str = "one";
+pub(super) const ONE: &str = "one";
 
 /// The labels on which two relations are matched, ascending.
 pub(super) fn match_keys(matching: &VectorMatching, lhs: &Relation, rhs: &Relation) -> Vec<String> {
@@ -85,11 +85,11 @@ impl Planner<'_> {
         let Some(matching) = &node.matching else {
             return Err(Error::BadData("two vectors without matching".to_owned()));
         };
-        if matching.fill.lhs.is_some() || matching.fill.rhs.is_some() {
-            return Err(Error::NotSupported("the fill modifiers".to_owned()));
-        }
         let lhs = self.vector(&node.lhs, grid)?;
         let rhs = self.vector(&node.rhs, grid)?;
+        if matching.fill.lhs.is_some() || matching.fill.rhs.is_some() {
+            return self.filled(node, matching, (lhs, rhs), grid);
+        }
         if lhs.empty || rhs.empty {
             return Relation::nothing(grid);
         }
@@ -99,7 +99,7 @@ impl Planner<'_> {
             true => (rhs, lhs, "left"),
             false => (lhs, rhs, "right"),
         };
-        let one = self.one_side(one, &many, &keys, &matching.include, side)?;
+        let one = self.one_side(one, Some(&many), &keys, &matching.include, side)?;
         let mut columns = many.label_columns();
         columns.extend(key_columns(&many, &keys, "k"));
         columns.push(value());
@@ -108,11 +108,12 @@ impl Planner<'_> {
         self.combine(node, matching, &many, plan, &keys, grid)
     }
 
-    /// The "one" side: one row per key (and included labels), the key as `j:…`, included labels as `i:…`.
-    fn one_side(
+    /// The "one" side: one row per key (and included labels), the key as `j:…`, included labels as `i:…`. Duplicates matter at the steps at
+    /// which the "many" side has samples, or at all steps if it is not given.
+    pub(super) fn one_side(
         &mut self,
         one: Relation,
-        many: &Relation,
+        many: Option<&Relation>,
         keys: &[String],
         include: &[String],
         side: &'static str,
@@ -137,7 +138,7 @@ impl Planner<'_> {
         columns.push(value());
         let mut plan = project(one.plan.clone(), columns)?;
         let mut args = vec![value(), column("group_text"), column("series_text")];
-        if self.lenient {
+        if let (Some(many), true) = (many, self.lenient) {
             let present = StepAggregate::call(CellOp::Group, steps, value());
             let many = aggregate(
                 many.plan.clone(),
@@ -166,7 +167,7 @@ impl Planner<'_> {
     }
 
     /// From joined pairs to the result.
-    fn combine(
+    pub(super) fn combine(
         &mut self,
         node: &Binary,
         matching: &VectorMatching,

@@ -13,6 +13,7 @@ mod absent;
 mod aggregate;
 mod binary;
 mod call;
+mod fill;
 mod histogram;
 mod invariant;
 mod labels;

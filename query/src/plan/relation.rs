@@ -155,6 +155,11 @@ impl Relation {
         }
     }
 
+    /// The columns of labels, or absent labels.
+    pub(super) fn label_keys(&self, names: &[String]) -> Vec<Expr> {
+        names.iter().map(|name| self.label_or_null(name)).collect()
+    }
+
     /// The order of Prometheus's label sets: that in which samples are added, or chosen among equals.
     pub(super) fn label_order(&self) -> Vec<SortExpr> {
         let op = LabelOp::Order {

@@ -81,6 +81,35 @@ impl Planner<'_> {
     }
 }
 
+/// All rows of several relations. Label sets may come more than once.
+pub(super) fn union(relations: Vec<Relation>, grid: StepGrid) -> Result<Relation> {
+    let names = relations
+        .iter()
+        .flat_map(|relation| relation.labels.iter().cloned());
+    let mut labels: Vec<String> = names.collect();
+    labels.sort_unstable();
+    labels.dedup();
+    let mut all: Option<LogicalPlanBuilder> = None;
+    for relation in relations {
+        let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
+        let mut columns: Vec<Expr> = labels.iter().map(named).collect();
+        columns.push(value());
+        let plan = project(relation.plan, columns)?;
+        all = Some(match all {
+            None => LogicalPlanBuilder::from(plan),
+            Some(all) => all.union(plan)?,
+        });
+    }
+    match all {
+        None => Relation::nothing(grid),
+        Some(all) => Ok(Relation {
+            unique: false,
+            unique_without_name: false,
+            ..Relation::new(all.build()?, labels, grid)
+        }),
+    }
+}
+
 fn masked(
     lhs: Relation,
     rhs: Relation,
