@@ -30,6 +30,9 @@ pub enum MaskOp {
     Bottom,
     /// The first k samples of each step. Second argument: k as numbers or vectors.
     First,
+    /// A share of the series, chosen by the hash of their labels. Second argument: the share as numbers or vectors, negative for its
+    /// complement; third: the hash as text.
+    Ratio,
     /// All samples of rows whose second argument is 0; of the others those at steps where no row with 0 has any: `or`.
     Or,
     /// All samples; fails where two rows have one. Second argument: the match group as text; third: the series as text; fourth, if
@@ -48,6 +51,7 @@ impl MaskOp {
             Self::Top => "topk",
             Self::Bottom => "bottomk",
             Self::First => "limitk",
+            Self::Ratio => "limit_ratio",
             Self::Or => "or",
             Self::One { side: "left" } => "one_side_left",
             Self::One { .. } => "one_side",
@@ -132,6 +136,10 @@ impl PartitionEvaluator for Evaluator {
                 };
                 self.ranked(&vectors, &counts, num_rows)
             }
+            MaskOp::Ratio => match num_rows {
+                0 => VectorsBuilder::new(self.steps, 0).finish(),
+                _ => self.ratio(&vectors, values, num_rows),
+            },
             MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
             MaskOp::One { side } => one_side(side, &vectors, values, num_rows),
             MaskOp::Alone(why) => match doubles(&vectors, num_rows).next() {
@@ -239,6 +247,25 @@ impl Evaluator {
         }
         let mut out = VectorsBuilder::new(self.steps, rows);
         out.extend(items);
+        out.finish()
+    }
+
+    fn ratio(&self, vectors: &Vectors, values: &[ArrayRef], rows: usize) -> Result<ArrayRef> {
+        let ratios = super::parameter(argument(values, 1)?, 0, self.steps)?;
+        if ratios.iter().any(|ratio| ratio.is_none_or(f64::is_nan)) {
+            return Err(Error::Execution("Ratio value is NaN".to_owned()).into());
+        }
+        let mut out = VectorsBuilder::new(self.steps, rows);
+        for row in 0..rows {
+            let hash: u64 = text(argument(values, 2)?, row)?.parse().unwrap_or(0);
+            let offset = hash as f64 / u64::MAX as f64;
+            let chosen = |ratio: f64| match ratio.clamp(-1.0, 1.0) {
+                ratio if ratio >= 0.0 => offset < ratio,
+                ratio => offset >= 1.0 + ratio,
+            };
+            let samples = vectors.row(row).zip(&ratios);
+            out.extend(samples.map(|(sample, ratio)| sample.filter(|_| ratio.is_some_and(chosen))));
+        }
         out.finish()
     }
 

@@ -59,6 +59,11 @@ pub enum LabelOp {
         /// The names of the arguments, ascending.
         names: Vec<String>,
     },
+    /// Prometheus's hash of the label set, as a decimal number: `limit_ratio` chooses by it.
+    Hash {
+        /// The names of the arguments, ascending.
+        names: Vec<String>,
+    },
     /// The arguments as the label set that they are the labels of, in Prometheus's notation: for error messages.
     Text {
         /// The names of the arguments, ascending.
@@ -83,6 +88,7 @@ impl LabelFunction {
             }
             LabelOp::Join { separator } => format!("label_join[{separator:?}]"),
             LabelOp::Order { .. } => "label_order".to_owned(),
+            LabelOp::Hash { .. } => "label_hash".to_owned(),
             LabelOp::Text { .. } => "label_text".to_owned(),
         };
         let function = Self {
@@ -146,6 +152,10 @@ impl ScalarUDFImpl for LabelFunction {
                 }
                 text
             }
+            LabelOp::Hash { names } => {
+                let pairs = names.iter().enumerate();
+                hash(pairs.map(|(i, name)| (name.as_str(), get(i, row)))).to_string()
+            }
             LabelOp::Text { names } => {
                 let pairs = names
                     .iter()
@@ -161,10 +171,53 @@ impl ScalarUDFImpl for LabelFunction {
     }
 }
 
+/// The hash of a label set in ascending order of names: xxHash64 of names and values, each after its length, which takes one byte, or
+/// the byte 255 and three more from 255 on.
+fn hash<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> u64 {
+    let mut bytes = Vec::new();
+    for text in pairs
+        .filter(|(_, value)| !value.is_empty())
+        .flat_map(<[&str; 2]>::from)
+    {
+        match u8::try_from(text.len()) {
+            Ok(length) if length < 255 => bytes.push(length),
+            _ => {
+                let [a, b, c, ..] = text.len().to_le_bytes();
+                bytes.extend([255, a, b, c]);
+            }
+        }
+        bytes.extend_from_slice(text.as_bytes());
+    }
+    twox_hash::XxHash64::oneshot(0, &bytes)
+}
+
 fn strings(arg: &ColumnarValue, rows: usize) -> Result<StringArray> {
     let array: ArrayRef = arg.to_array(rows)?;
     let array = arrow::compute::cast(&array, &DataType::Utf8)?;
     array.as_string_opt::<i32>().cloned().ok_or_else(|| {
         DataFusionError::Internal(format!("{} is not a label column", array.data_type()))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The empty input's hash is a published constant of xxHash64; lengths are told apart from texts.
+    #[test]
+    fn label_sets_are_hashed_with_their_lengths() {
+        assert_eq!(hash([].into_iter()), 0xef46_db37_51d8_e999);
+        assert_eq!(hash([("a", "")].into_iter()), hash([].into_iter()));
+        assert_ne!(
+            hash([("ab", "c")].into_iter()),
+            hash([("a", "bc")].into_iter())
+        );
+        let long = "x".repeat(300);
+        let mut bytes = b"\x01a\xff\x2c\x01\x00".to_vec();
+        bytes.extend_from_slice(long.as_bytes());
+        assert_eq!(
+            hash([("a", long.as_str())].into_iter()),
+            twox_hash::XxHash64::oneshot(0, &bytes)
+        );
+    }
 }

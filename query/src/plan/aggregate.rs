@@ -1,13 +1,14 @@
 //! Aggregations: GROUP BY label columns, or a window over them where each series stays itself.
 
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder};
+use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder, SortExpr};
 use varve_promql::{Aggregate, AggregateOp, Expr};
 
 use super::relation::{Relation, aggregate, column, label, project, value};
 use super::scalar::Scalar;
 use super::{Needs, Planner};
 use crate::aggregates::{CellOp, MaskOp, MaskWindow, RowsAggregate, RowsOp, StepAggregate};
-use crate::functions::note;
+use crate::functions::label::{LabelFunction, LabelOp};
+use crate::functions::{self, note};
 use crate::grid::StepGrid;
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
@@ -29,9 +30,7 @@ impl Planner<'_> {
             AggregateOp::Limitk => return self.mask(node, MaskOp::First, grid),
             AggregateOp::CountValues => return self.count_values(node, grid),
             AggregateOp::Quantile => return self.quantile(node, grid),
-            AggregateOp::LimitRatio => {
-                return Err(Error::NotSupported("limit_ratio".to_owned()));
-            }
+            AggregateOp::LimitRatio => return self.limit_ratio(node, grid),
         };
         // A compensated sum has the same bits in any order; means and deviations have not. Their rows come sorted, as Prometheus has them.
         let in_order = matches!(cell, CellOp::Avg | CellOp::Stddev | CellOp::Stdvar);
@@ -104,20 +103,78 @@ impl Planner<'_> {
     fn mask(&mut self, node: &Aggregate, op: MaskOp, grid: StepGrid) -> Result<Relation> {
         let k = self.parameter(node, grid)?;
         if let Some(numbers) = k.known() {
+            if numbers
+                .iter()
+                .copied()
+                .fold(f64::NEG_INFINITY, functions::max)
+                < 1.0
+            {
+                return Relation::nothing(grid);
+            }
             check_counts(numbers)?;
         }
         let input = self.vector(&node.expr, grid)?;
+        let order = input.label_order();
+        self.windowed(node, op, input, k, Vec::new(), order)
+    }
+
+    /// `limit_ratio`: which series stay does not depend on the others.
+    fn limit_ratio(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
+        let ratio = self.parameter(node, grid)?;
+        if let Some(numbers) = ratio.known() {
+            if numbers.iter().all(|number| *number == 0.0) {
+                return Relation::nothing(grid);
+            }
+            if numbers.iter().any(|number| number.is_nan()) {
+                return Err(Error::Execution("Ratio value is NaN".to_owned()));
+            }
+            if let Some(written) = &node.param {
+                let (least, greatest) = (
+                    numbers.iter().copied().fold(f64::INFINITY, functions::min),
+                    numbers
+                        .iter()
+                        .copied()
+                        .fold(f64::NEG_INFINITY, functions::max),
+                );
+                let outside = [(greatest, 1.0, greatest > 1.0), (least, -1.0, least < -1.0)];
+                for (number, limit, _) in outside.into_iter().filter(|(.., is_outside)| *is_outside)
+                {
+                    let number = varve_promql::format::format_float_g(number);
+                    let text = format!(
+                        "ratio value should be between -1 and 1, got {number}, capping to {limit}"
+                    );
+                    self.annotations.warn(&text, written.span());
+                }
+            }
+        }
+        let input = self.vector(&node.expr, grid)?;
+        let op = LabelOp::Hash {
+            names: input.labels.clone(),
+        };
+        let hash = LabelFunction::call(op, input.label_columns());
+        self.windowed(node, MaskOp::Ratio, input, ratio, vec![hash], Vec::new())
+    }
+
+    /// The samples that a window over each group lets through.
+    fn windowed(
+        &mut self,
+        node: &Aggregate,
+        op: MaskOp,
+        input: Relation,
+        parameter: Scalar,
+        more: Vec<datafusion::logical_expr::Expr>,
+        order: Vec<SortExpr>,
+    ) -> Result<Relation> {
         if input.empty {
             return Ok(input);
         }
-        let by = grouping(node, &input)
-            .iter()
-            .map(|name| label(name))
-            .collect();
-        let (plan, k) = self.join_scalar(input.plan.clone(), k)?;
+        let by = grouping(node, &input);
+        let by = by.iter().map(|name| label(name)).collect();
+        let (plan, parameter) = self.join_scalar(input.plan.clone(), parameter)?;
         let name = self.fresh("masked");
-        let order = input.label_order();
-        let call = MaskWindow::call(op, grid.steps, vec![value(), k], by, order);
+        let mut args = vec![value(), parameter];
+        args.extend(more);
+        let call = MaskWindow::call(op, input.grid.steps, args, by, order);
         let plan = LogicalPlanBuilder::from(plan)
             .window([call.alias(&name)])?
             .build()?;
