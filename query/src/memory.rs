@@ -15,7 +15,7 @@ use varve_promql::regex::anchored_regex;
 use varve_promql::{MatchOp, Matcher};
 use varve_storage::{Labels, Series, SeriesRef, is_stale_nan};
 
-use crate::kernels::{Samples, Scratch, StepOutput, WindowGrid, evaluate_instant, evaluate_range};
+use crate::kernels::{Samples, Scratch, StepOutput, WindowGrid};
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::{VALUE, VectorsBuilder, label_column, vector_type};
 use crate::{Archive, Error, Result, Snapshot};
@@ -145,15 +145,7 @@ impl SelectorSource for MemoryArchive {
                 values: &mut values,
                 present: &mut present,
             };
-            match evaluation {
-                Evaluation::Instant(lookback) => {
-                    evaluate_instant(*lookback, samples, windows, &mut out);
-                }
-                Evaluation::Range { function, args } => {
-                    evaluate_range(*function, args, samples, windows, &mut scratch, &mut out)
-                        .map_err(|error| Error::Execution(error.to_string()))?;
-                }
-            }
+            evaluation.evaluate(samples, windows, &mut scratch, &mut out)?;
             let items = values.iter().zip(&present);
             vectors.extend(items.map(|(value, present)| present.then_some(*value)));
         }

@@ -16,8 +16,11 @@ use datafusion::physical_planner::ExtensionPlanner;
 use varve_promql::Matcher;
 use varve_storage::{Labels, METRIC_NAME, SeriesRef};
 
-use crate::Result;
-use crate::kernels::{Lookback, RangeFunction, StepArg, WindowGrid};
+use crate::kernels::{
+    Lookback, RangeFunction, Reach, Samples, Scratch, StepArg, StepOutput, WindowGrid,
+    evaluate_extended, evaluate_instant, evaluate_range, evaluate_smoothed,
+};
+use crate::{Error, Result};
 
 /// The labels that say which quantity a series is: operations that give another quantity drop them.
 pub const METADATA_LABELS: [&str; 3] = [METRIC_NAME, "__type__", "__unit__"];
@@ -95,6 +98,41 @@ pub enum Evaluation {
         /// Its scalar arguments, as PromQL orders them.
         args: Vec<StepArg>,
     },
+    /// The value at the step, interpolated within this look-back to both sides, in milliseconds.
+    Smoothed(i64),
+    /// A function of a window that looks beyond its edges.
+    Extended {
+        /// The function.
+        function: RangeFunction,
+        /// How far beyond.
+        reach: Reach,
+    },
+}
+
+impl Evaluation {
+    /// Evaluates all steps for one series.
+    pub(crate) fn evaluate(
+        &self,
+        samples: Samples<'_>,
+        windows: &WindowGrid,
+        scratch: &mut Scratch,
+        out: &mut StepOutput<'_>,
+    ) -> Result<()> {
+        match self {
+            Self::Instant(lookback) => evaluate_instant(*lookback, samples, windows, out),
+            Self::Range { function, args } => {
+                evaluate_range(*function, args, samples, windows, scratch, out)
+                    .map_err(|error| Error::Execution(error.to_string()))?;
+            }
+            Self::Smoothed(lookback_ms) => {
+                evaluate_smoothed(*lookback_ms, samples, windows, scratch, out);
+            }
+            Self::Extended { function, reach } => {
+                evaluate_extended(*function, *reach, samples, windows, scratch, out);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// `rate`, `quantile_over_time(0.9)`, `instant`, for EXPLAIN.
@@ -103,6 +141,11 @@ impl fmt::Display for Evaluation {
         match self {
             Self::Instant(Lookback::Value) => f.write_str("instant"),
             Self::Instant(Lookback::Timestamp) => f.write_str("timestamp"),
+            Self::Smoothed(_) => f.write_str("smoothed"),
+            Self::Extended { function, reach } if reach.smoothed => {
+                write!(f, "smoothed {function}")
+            }
+            Self::Extended { function, .. } => write!(f, "anchored {function}"),
             Self::Range { function, args } if args.is_empty() => write!(f, "{function}"),
             Self::Range { function, args } => {
                 let args: Vec<String> = args.iter().map(ToString::to_string).collect();

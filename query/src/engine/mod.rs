@@ -29,8 +29,9 @@ use varve_promql::{DurationContext, Expr, ParseOptions, ValueType, parse_with};
 
 use crate::annotations::Annotations;
 use crate::grid::StepGrid;
+use crate::kernels::extended_samples;
 use crate::plan::Settings;
-use crate::plan::selectors::Resolved;
+use crate::plan::selectors::{Resolved, reach};
 use crate::result::{
     MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, VectorSample,
 };
@@ -419,8 +420,15 @@ impl Engine {
                 let resolved = prepared.resolved.get(matrix.selector.span)?;
                 let (min_ms, max_ms) = (resolved.spec.min_ms, resolved.spec.max_ms);
                 let source = &prepared.snapshot.source;
-                for (found, samples) in source.samples(resolved, min_ms, max_ms).await? {
+                let reach = reach(&matrix.selector, prepared.settings.lookback_ms);
+                for (found, mut samples) in source.samples(resolved, min_ms, max_ms).await? {
                     stats.samples_read += samples.len() as u64;
+                    if let Some(reach) = reach {
+                        let end_ms = max_ms.saturating_sub(reach.after_ms);
+                        let start_ms = min_ms.saturating_sub(1).saturating_add(reach.before_ms);
+                        let range_ms = end_ms.saturating_sub(start_ms);
+                        samples = extended_samples(&samples, range_ms, end_ms, reach.smoothed);
+                    }
                     series.extend(found.labels.clone(), samples)?;
                 }
             }

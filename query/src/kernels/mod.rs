@@ -16,6 +16,7 @@
 //! Where a sliding update gives the same bits as a walk over the window (counts, resets, extremes), the window slides;
 //! where it does not (compensated sums, regression), each step walks its window.
 
+mod extended;
 mod extremes;
 mod function;
 mod grid;
@@ -28,6 +29,7 @@ mod regression;
 #[cfg(test)]
 mod tests;
 
+pub use extended::{Reach, evaluate_extended, evaluate_smoothed, extended_samples};
 pub use function::{InvalidFactor, RangeFunction, StepArg};
 pub use grid::WindowGrid;
 pub use instant::{Lookback, evaluate_instant};
@@ -95,25 +97,35 @@ pub fn evaluate_range(
     scratch: &mut Scratch,
     out: &mut StepOutput<'_>,
 ) -> Result<(), InvalidFactor> {
+    live(samples, scratch, |samples, scratch| {
+        dispatch(function, args, samples, windows, scratch, out)
+    })
+}
+
+/// Hands on the samples without stale markers.
+fn live<T>(
+    samples: Samples<'_>,
+    scratch: &mut Scratch,
+    f: impl FnOnce(Samples<'_>, &mut Scratch) -> T,
+) -> T {
+    if !samples.values.iter().any(|v| is_stale_nan(*v)) {
+        return f(samples, scratch);
+    }
     let mut timestamps = std::mem::take(&mut scratch.timestamps);
     let mut values = std::mem::take(&mut scratch.values);
-    let samples = if samples.values.iter().any(|v| is_stale_nan(*v)) {
-        timestamps.clear();
-        values.clear();
-        for (t, v) in samples.timestamps.iter().zip(samples.values) {
-            if !is_stale_nan(*v) {
-                timestamps.push(*t);
-                values.push(*v);
-            }
+    timestamps.clear();
+    values.clear();
+    for (t, v) in samples.timestamps.iter().zip(samples.values) {
+        if !is_stale_nan(*v) {
+            timestamps.push(*t);
+            values.push(*v);
         }
-        Samples {
-            timestamps: &timestamps,
-            values: &values,
-        }
-    } else {
-        samples
+    }
+    let samples = Samples {
+        timestamps: &timestamps,
+        values: &values,
     };
-    let result = dispatch(function, args, samples, windows, scratch, out);
+    let result = f(samples, scratch);
     scratch.timestamps = timestamps;
     scratch.values = values;
     result

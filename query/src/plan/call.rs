@@ -103,10 +103,12 @@ impl Planner<'_> {
     /// The time of each sample: of the raw sample for a selector, else of the step.
     fn timestamp(&mut self, call: &Call, grid: StepGrid, needs: &Needs) -> Result<Relation> {
         let arg = self.arg(call, 0)?;
-        if let Expr::VectorSelector(selector) = arg.without_parens() {
+        if let Expr::VectorSelector(selector) = arg.without_parens()
+            && !selector.smoothed
+        {
             let evaluation = Evaluation::Instant(Lookback::Timestamp);
             let lookback_ms = self.settings.lookback_ms;
-            let times = self.leaf(selector, &evaluation, lookback_ms, grid, needs)?;
+            let times = self.leaf(selector, &evaluation, (lookback_ms, 0), grid, needs)?;
             return times.without_name();
         }
         let vector = self.vector_with(arg, grid, needs)?;

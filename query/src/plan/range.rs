@@ -4,12 +4,12 @@ use varve_promql::{Call, Expr, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
 
 use super::relation::{Relation, value};
-use super::selectors::{at_ms, subquery_grid};
+use super::selectors::{at_ms, reach, subquery_grid};
 use super::{Needs, Planner, fixed_ms, offset_ms};
 use crate::functions::note::{self, Note, NoteFunction};
 use crate::functions::{SubqueryWindow, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
-use crate::kernels::{RangeFunction, StepArg, WindowGrid};
+use crate::kernels::{RangeFunction, Reach, StepArg, WindowGrid};
 use crate::selector::Evaluation;
 use crate::{Error, Result};
 
@@ -51,14 +51,23 @@ impl Planner<'_> {
         for arg in &call.args {
             let (result, span) = match arg.without_parens() {
                 Expr::MatrixSelector(matrix) => {
-                    let evaluation = Evaluation::Range { function, args };
                     let range_ms = fixed_ms(&matrix.range)?;
+                    let reach = reach(&matrix.selector, self.settings.lookback_ms);
+                    let (evaluation, extent_ms) = match reach {
+                        None => (Evaluation::Range { function, args }, (range_ms, 0)),
+                        Some(reach) => {
+                            check_reach(call.function.name, reach)?;
+                            let before_ms = range_ms.saturating_add(reach.before_ms);
+                            let evaluation = Evaluation::Extended { function, reach };
+                            (evaluation, (before_ms, reach.after_ms))
+                        }
+                    };
                     let odd = counters && self.has_odd_counters(&matrix.selector)?;
                     let needs = match odd {
                         true => needs.with(METRIC_NAME),
                         false => needs.clone(),
                     };
-                    let leaf = self.leaf(&matrix.selector, &evaluation, range_ms, grid, &needs)?;
+                    let leaf = self.leaf(&matrix.selector, &evaluation, extent_ms, grid, &needs)?;
                     (leaf, odd.then(|| arg.span()))
                 }
                 Expr::Subquery(subquery) => {
@@ -160,4 +169,22 @@ impl Planner<'_> {
             ..inner.with_value(call)?
         })
     }
+}
+
+/// Refuses functions for which values beyond the edges have no meaning.
+fn check_reach(function: &str, reach: Reach) -> Result<()> {
+    let (modifier, allowed): (_, &[&str]) = match reach.smoothed {
+        true => ("smoothed", &["delta", "increase", "rate"]),
+        false => (
+            "anchored",
+            &["changes", "delta", "increase", "rate", "resets"],
+        ),
+    };
+    if allowed.contains(&function) {
+        return Ok(());
+    }
+    Err(Error::Execution(format!(
+        "{modifier} modifier can only be used with: {} - not with {function}",
+        allowed.join(", ")
+    )))
 }

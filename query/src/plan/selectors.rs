@@ -8,7 +8,7 @@ use varve_storage::METRIC_NAME;
 use super::relation::{Relation, column};
 use super::{Needs, Planner, Settings, fixed_ms, offset_ms};
 use crate::grid::StepGrid;
-use crate::kernels::{Lookback, WindowGrid};
+use crate::kernels::{Lookback, Reach, WindowGrid};
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
@@ -99,6 +99,15 @@ pub(super) fn at_ms(at: Option<At>, query: StepGrid) -> Option<i64> {
     })
 }
 
+/// How far the windows of a range selector look beyond their edges, if they do.
+pub fn reach(selector: &VectorSelector, lookback_ms: i64) -> Option<Reach> {
+    (selector.anchored || selector.smoothed).then_some(Reach {
+        before_ms: lookback_ms,
+        after_ms: if selector.smoothed { lookback_ms } else { 0 },
+        smoothed: selector.smoothed,
+    })
+}
+
 struct Walk {
     query: StepGrid,
     settings: Settings,
@@ -114,12 +123,17 @@ impl Walk {
     ) -> Result<()> {
         match expr {
             Expr::VectorSelector(selector) => {
-                let look_back_ms = self.settings.lookback_ms;
-                specs.push(self.spec(selector, look_back_ms, start_ms, end_ms)?);
+                let lookback_ms = self.settings.lookback_ms;
+                let after_ms = if selector.smoothed { lookback_ms } else { 0 };
+                let extent_ms = (lookback_ms, after_ms);
+                specs.push(self.spec(selector, extent_ms, start_ms, end_ms)?);
             }
             Expr::MatrixSelector(matrix) => {
-                let range_ms = fixed_ms(&matrix.range)?;
-                specs.push(self.spec(&matrix.selector, range_ms, start_ms, end_ms)?);
+                let reach = reach(&matrix.selector, self.settings.lookback_ms);
+                let (before_ms, after_ms) = reach.map_or((0, 0), |r| (r.before_ms, r.after_ms));
+                let range_ms = fixed_ms(&matrix.range)?.saturating_add(before_ms);
+                let extent_ms = (range_ms, after_ms);
+                specs.push(self.spec(&matrix.selector, extent_ms, start_ms, end_ms)?);
             }
             Expr::Subquery(subquery) => {
                 let grid = subquery_grid(subquery, start_ms, end_ms, self.query, self.settings)?;
@@ -137,24 +151,20 @@ impl Walk {
     fn spec(
         &self,
         selector: &VectorSelector,
-        range_ms: i64,
+        (before_ms, after_ms): (i64, i64),
         start_ms: i64,
         end_ms: i64,
     ) -> Result<(Span, SelectorSpec)> {
-        if selector.anchored || selector.smoothed {
-            let what = "the modifiers anchored and smoothed";
-            return Err(Error::NotSupported(what.to_owned()));
-        }
         let (start_ms, end_ms) = match at_ms(selector.at, self.query) {
             Some(at_ms) => (at_ms, at_ms),
             None => (start_ms, end_ms),
         };
         let offset_ms = offset_ms(selector.offset.as_ref())?;
-        let min_ms = start_ms.saturating_sub(offset_ms).saturating_sub(range_ms);
+        let min_ms = start_ms.saturating_sub(offset_ms).saturating_sub(before_ms);
         let spec = SelectorSpec {
             matchers: selector.matchers.clone(),
             min_ms: min_ms.saturating_add(1),
-            max_ms: end_ms.saturating_sub(offset_ms),
+            max_ms: end_ms.saturating_sub(offset_ms).saturating_add(after_ms),
         };
         Ok((selector.span, spec))
     }
@@ -167,9 +177,15 @@ impl Planner<'_> {
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
-        let evaluation = Evaluation::Instant(Lookback::Value);
         let lookback_ms = self.settings.lookback_ms;
-        self.leaf(selector, &evaluation, lookback_ms, grid, needs)
+        let (evaluation, extent_ms) = match selector.smoothed {
+            true => (
+                Evaluation::Smoothed(lookback_ms),
+                (lookback_ms, lookback_ms),
+            ),
+            false => (Evaluation::Instant(Lookback::Value), (lookback_ms, 0)),
+        };
+        self.leaf(selector, &evaluation, extent_ms, grid, needs)
     }
 
     /// The relation of a selector whose windows of `range_ms` are evaluated.
@@ -177,7 +193,7 @@ impl Planner<'_> {
         &mut self,
         selector: &VectorSelector,
         evaluation: &Evaluation,
-        range_ms: i64,
+        (before_ms, after_ms): (i64, i64),
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
@@ -193,8 +209,8 @@ impl Planner<'_> {
         }
         let windows = WindowGrid {
             grid,
-            range_ms,
-            offset_ms: offset_ms(selector.offset.as_ref())?,
+            range_ms: before_ms.saturating_add(after_ms),
+            offset_ms: offset_ms(selector.offset.as_ref())?.saturating_sub(after_ms),
             at_ms: at_ms(selector.at, self.query),
         };
         let plan = self.source.plan(resolved, &labels, evaluation, &windows)?;

@@ -2,10 +2,8 @@
 
 use std::fmt;
 
-use crate::error::{Error, Result};
-use crate::kernels::{
-    Samples, Scratch, StepArg, StepOutput, WindowGrid, evaluate_instant, evaluate_range,
-};
+use crate::error::Result;
+use crate::kernels::{Samples, Scratch, StepArg, StepOutput, WindowGrid};
 use crate::selector::Evaluation;
 
 /// What is made of one series' samples, with every parameter.
@@ -22,7 +20,9 @@ impl WindowKernel {
     fn repeats(&self) -> bool {
         self.windows.at_ms.is_some()
             && match &self.evaluation {
-                Evaluation::Instant(_) => true,
+                Evaluation::Instant(_) | Evaluation::Smoothed(_) | Evaluation::Extended { .. } => {
+                    true
+                }
                 Evaluation::Range { function, args } => {
                     function.depends_on_window_only()
                         && args.iter().all(|arg| matches!(arg, StepArg::Constant(_)))
@@ -60,14 +60,7 @@ impl WindowKernel {
         scratch: &mut Scratch,
         out: &mut StepOutput<'_>,
     ) -> Result<()> {
-        match &self.evaluation {
-            Evaluation::Instant(lookback) => evaluate_instant(*lookback, samples, windows, out),
-            Evaluation::Range { function, args } => {
-                evaluate_range(*function, args, samples, windows, scratch, out)
-                    .map_err(|error| Error::Execution(error.to_string()))?;
-            }
-        }
-        Ok(())
+        self.evaluation.evaluate(samples, windows, scratch, out)
     }
 }
 
