@@ -7,10 +7,11 @@ use super::session::QuerySession;
 use super::thread::on_large_stack;
 use crate::Result;
 use crate::grid::StepGrid;
-use crate::result::{Explanation, QueryOptions};
+use crate::result::{Explanation, QueryOptions, QueryStats};
 
 impl Engine {
-    /// The plans of a query, of its first slice if its grid is cut. Selectors are resolved; no samples are read. An instant query
+    /// The plans of a query, of its first slice if its grid is cut. Selectors are resolved; samples are read only for
+    /// scalars without which there is no plan. An instant query
     /// has `start_ms == end_ms`.
     pub async fn explain(
         &self,
@@ -31,7 +32,8 @@ impl Engine {
             let slices = engine.slices(&prepared)?;
             let slice = slices.first().copied().unwrap_or(grid);
             let session = QuerySession::new(&engine.options, &prepared, slice.steps)?;
-            let (plan, _) = prepared.plan(slice)?;
+            let mut stats = QueryStats::default();
+            let (plan, _) = prepared.plan(slice, &session, &mut stats).await?;
             let (logical, physical) = session.physical(plan).await?;
             Ok(Explanation {
                 logical: logical.display_indent().to_string(),

@@ -356,9 +356,9 @@ impl Engine {
     ) -> Result<Vec<MatrixSeries>> {
         let mut series = SeriesSet::new(self.options.cells_max);
         for slice in execution.slices.iter().copied() {
-            let (plan, labels) = prepared.plan(slice)?;
-            execution
-                .session
+            let session = &execution.session;
+            let (plan, labels) = prepared.plan(slice, session, stats).await?;
+            session
                 .collect(plan, &labels, slice, &mut series, stats)
                 .await?;
         }
@@ -433,10 +433,10 @@ impl Engine {
                 }
             }
             Expr::Subquery(_) => {
-                let (plan, labels, grid) = prepared.subquery()?;
+                let session = &execution.session;
+                let (plan, labels, grid) = prepared.subquery(session, stats).await?;
                 if grid.steps > 0 {
-                    execution
-                        .session
+                    session
                         .collect(plan, &labels, grid, &mut series, stats)
                         .await?;
                 }

@@ -1,47 +1,80 @@
 //! Plans of a prepared query.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::LogicalPlan;
 use varve_promql::{Expr, ValueType};
 
 use super::Prepared;
+use super::session::QuerySession;
 use crate::grid::StepGrid;
 use crate::plan::Planner;
+use crate::plan::relation::Relation;
+use crate::plan::scalar::KnownScalars;
 use crate::plan::selectors::subquery_grid;
+use crate::result::QueryStats;
 use crate::{Error, Result};
 
 impl Prepared {
-    /// The plan of a slice of the grid, and the labels of its relation.
-    pub(super) fn plan(&self, slice: StepGrid) -> Result<(LogicalPlan, Vec<String>)> {
-        self.relation(&self.expr, slice)
+    /// The plan of a slice of the grid, and the labels of its relation. Scalars without which there is no plan are computed first.
+    pub(super) async fn plan(
+        &self,
+        slice: StepGrid,
+        session: &QuerySession,
+        stats: &mut QueryStats,
+    ) -> Result<(LogicalPlan, Vec<String>)> {
+        self.relation(&self.expr, slice, session, stats).await
     }
 
     /// The plan of an instant query for a subquery, on the subquery's own grid, of which the window's start is not part.
-    pub(super) fn subquery(&self) -> Result<(LogicalPlan, Vec<String>, StepGrid)> {
+    pub(super) async fn subquery(
+        &self,
+        session: &QuerySession,
+        stats: &mut QueryStats,
+    ) -> Result<(LogicalPlan, Vec<String>, StepGrid)> {
         let Expr::Subquery(subquery) = self.expr.without_parens() else {
             return Err(Error::NotSupported("this range vector".to_owned()));
         };
         let time_ms = self.grid.start_ms;
         let grid = subquery_grid(subquery, time_ms, time_ms, self.grid, self.settings)?;
-        let (plan, labels) = self.relation(&subquery.expr, grid)?;
+        let (plan, labels) = self.relation(&subquery.expr, grid, session, stats).await?;
         Ok((plan, labels, grid))
     }
 
-    fn relation(&self, expr: &Expr, grid: StepGrid) -> Result<(LogicalPlan, Vec<String>)> {
-        let mut planner = Planner::new(
-            self.snapshot.source.as_ref(),
-            &self.resolved,
-            &self.annotations,
-            self.grid,
-            self.settings,
-        )
-        .lenient(self.lenient);
-        let relation = match expr.value_type() {
-            ValueType::Scalar => {
-                let scalar = planner.scalar(expr, grid)?;
-                planner.vector_of(scalar, grid)?
+    async fn relation(
+        &self,
+        expr: &Expr,
+        grid: StepGrid,
+        session: &QuerySession,
+        stats: &mut QueryStats,
+    ) -> Result<(LogicalPlan, Vec<String>)> {
+        let mut known = KnownScalars::default();
+        loop {
+            let mut planner = Planner::new(
+                self.snapshot.source.as_ref(),
+                &self.resolved,
+                &self.annotations,
+                self.grid,
+                self.settings,
+            )
+            .lenient(self.lenient)
+            .knowing(Arc::new(known.clone()));
+            let relation = match expr.value_type() {
+                ValueType::Scalar => planner
+                    .scalar(expr, grid)
+                    .and_then(|scalar| planner.vector_of(scalar, grid)),
+                _ => planner.vector(expr, grid).and_then(Relation::distinct),
+            };
+            match (relation, planner.pending()) {
+                (Err(_), Some(pending)) => {
+                    let numbers = session.numbers(pending.plan, pending.grid, stats).await?;
+                    known.insert((pending.span, pending.grid), numbers);
+                }
+                (relation, _) => {
+                    let relation = relation?;
+                    return Ok((relation.plan, relation.labels));
+                }
             }
-            _ => planner.vector(expr, grid)?.distinct()?,
-        };
-        Ok((relation.plan, relation.labels))
+        }
     }
 }

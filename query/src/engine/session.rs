@@ -82,6 +82,24 @@ impl QuerySession {
         Ok((plan, physical))
     }
 
+    /// Executes the plan of a scalar.
+    pub(super) async fn numbers(
+        &self,
+        plan: LogicalPlan,
+        grid: StepGrid,
+        stats: &mut QueryStats,
+    ) -> Result<Arc<[f64]>> {
+        let mut series = SeriesSet::new(usize::MAX);
+        self.collect(plan, &[], grid, &mut series, stats).await?;
+        let mut numbers = vec![f64::NAN; grid.steps];
+        for series in series.into_matrix() {
+            for (number, (_, value)) in numbers.iter_mut().zip(&series.samples) {
+                *number = *value;
+            }
+        }
+        Ok(numbers.into())
+    }
+
     /// Executes a plan that gives a relation with these labels on a grid, and adds its rows to the series.
     pub(super) async fn collect(
         &self,

@@ -1,5 +1,7 @@
 //! Aggregations: GROUP BY label columns, or a window over them where each series stays itself.
 
+use std::sync::Arc;
+
 use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder, SortExpr};
 use varve_promql::{Aggregate, AggregateOp, Expr};
 
@@ -61,9 +63,9 @@ impl Planner<'_> {
         self.vector_with(&node.expr, grid, &needs)
     }
 
-    fn parameter(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Scalar> {
+    fn parameter(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Arc<[f64]>> {
         match &node.param {
-            Some(param) => self.scalar(param, grid),
+            Some(param) => self.numbers(param, grid),
             None => Err(Error::BadData(format!(
                 "{} needs a parameter",
                 node.op.as_str()
@@ -73,18 +75,18 @@ impl Planner<'_> {
 
     fn quantile(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
         let phi = self.parameter(node, grid)?;
-        if let (Some(numbers), Some(param)) = (phi.known(), &node.param) {
-            self.note_quantiles(numbers, param);
+        if let Some(param) = &node.param {
+            self.note_quantiles(&phi, param);
         }
         let input = self.aggregate_input(node, grid)?;
         if input.empty {
             return Ok(input);
         }
         let labels = grouping(node, &input);
-        let (plan, phi) = self.join_scalar(input.plan, phi)?;
+        let phi = Scalar::operand(&phi)?;
         let by = labels.iter().map(|name| label(name)).collect();
         let call = RowsAggregate::call(RowsOp::Quantile, grid.steps, vec![value(), phi]);
-        let plan = aggregate(plan, by, vec![call.alias(VALUE)])?;
+        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
         Ok(Relation::new(plan, labels, grid))
     }
 
@@ -102,49 +104,37 @@ impl Planner<'_> {
     /// `topk`, `bottomk`, `limitk`: all labels stay, and samples go.
     fn mask(&mut self, node: &Aggregate, op: MaskOp, grid: StepGrid) -> Result<Relation> {
         let k = self.parameter(node, grid)?;
-        if let Some(numbers) = k.known() {
-            if numbers
-                .iter()
-                .copied()
-                .fold(f64::NEG_INFINITY, functions::max)
-                < 1.0
-            {
-                return Relation::nothing(grid);
-            }
-            check_counts(numbers)?;
+        if k.iter().copied().fold(f64::NEG_INFINITY, functions::max) < 1.0 {
+            return Relation::nothing(grid);
         }
+        check_counts(&k)?;
         let input = self.vector(&node.expr, grid)?;
         let order = input.label_order();
-        self.windowed(node, op, input, k, Vec::new(), order)
+        self.windowed(node, op, input, &k, Vec::new(), order)
     }
 
     /// `limit_ratio`: which series stay does not depend on the others.
     fn limit_ratio(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
-        let ratio = self.parameter(node, grid)?;
-        if let Some(numbers) = ratio.known() {
-            if numbers.iter().all(|number| *number == 0.0) {
-                return Relation::nothing(grid);
-            }
-            if numbers.iter().any(|number| number.is_nan()) {
-                return Err(Error::Execution("Ratio value is NaN".to_owned()));
-            }
-            if let Some(written) = &node.param {
-                let (least, greatest) = (
-                    numbers.iter().copied().fold(f64::INFINITY, functions::min),
-                    numbers
-                        .iter()
-                        .copied()
-                        .fold(f64::NEG_INFINITY, functions::max),
+        let ratios = self.parameter(node, grid)?;
+        if ratios.iter().all(|ratio| *ratio == 0.0) {
+            return Relation::nothing(grid);
+        }
+        if ratios.iter().any(|ratio| ratio.is_nan()) {
+            return Err(Error::Execution("Ratio value is NaN".to_owned()));
+        }
+        if let Some(written) = &node.param {
+            let ratios = || ratios.iter().copied();
+            let (least, greatest) = (
+                ratios().fold(f64::INFINITY, functions::min),
+                ratios().fold(f64::NEG_INFINITY, functions::max),
+            );
+            let outside = [(greatest, 1.0, greatest > 1.0), (least, -1.0, least < -1.0)];
+            for (ratio, limit, _) in outside.into_iter().filter(|(.., is_outside)| *is_outside) {
+                let ratio = varve_promql::format::format_float_g(ratio);
+                let text = format!(
+                    "ratio value should be between -1 and 1, got {ratio}, capping to {limit}"
                 );
-                let outside = [(greatest, 1.0, greatest > 1.0), (least, -1.0, least < -1.0)];
-                for (number, limit, _) in outside.into_iter().filter(|(.., is_outside)| *is_outside)
-                {
-                    let number = varve_promql::format::format_float_g(number);
-                    let text = format!(
-                        "ratio value should be between -1 and 1, got {number}, capping to {limit}"
-                    );
-                    self.annotations.warn(&text, written.span());
-                }
+                self.annotations.warn(&text, written.span());
             }
         }
         let input = self.vector(&node.expr, grid)?;
@@ -152,7 +142,7 @@ impl Planner<'_> {
             names: input.labels.clone(),
         };
         let hash = LabelFunction::call(op, input.label_columns());
-        self.windowed(node, MaskOp::Ratio, input, ratio, vec![hash], Vec::new())
+        self.windowed(node, MaskOp::Ratio, input, &ratios, vec![hash], Vec::new())
     }
 
     /// The samples that a window over each group lets through.
@@ -161,7 +151,7 @@ impl Planner<'_> {
         node: &Aggregate,
         op: MaskOp,
         input: Relation,
-        parameter: Scalar,
+        parameter: &[f64],
         more: Vec<datafusion::logical_expr::Expr>,
         order: Vec<SortExpr>,
     ) -> Result<Relation> {
@@ -170,12 +160,11 @@ impl Planner<'_> {
         }
         let by = grouping(node, &input);
         let by = by.iter().map(|name| label(name)).collect();
-        let (plan, parameter) = self.join_scalar(input.plan.clone(), parameter)?;
         let name = self.fresh("masked");
-        let mut args = vec![value(), parameter];
+        let mut args = vec![value(), Scalar::operand(parameter)?];
         args.extend(more);
         let call = MaskWindow::call(op, input.grid.steps, args, by, order);
-        let plan = LogicalPlanBuilder::from(plan)
+        let plan = LogicalPlanBuilder::from(input.plan.clone())
             .window([call.alias(&name)])?
             .build()?;
         Relation { plan, ..input }.with_value(column(&name))

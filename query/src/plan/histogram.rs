@@ -1,5 +1,7 @@
 //! `histogram_quantile` and `histogram_fraction` on classic buckets: GROUP BY all labels but `le`.
 
+use std::sync::Arc;
+
 use varve_promql::Call;
 
 use super::Planner;
@@ -17,18 +19,16 @@ const BUCKET_LABEL: &str = "le";
 
 impl Planner<'_> {
     pub(super) fn histogram_quantile(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
-        let phi = self.scalar_arg(call, 0, grid)?;
-        if let Some(numbers) = phi.known() {
-            self.note_quantiles(numbers, self.arg(call, 0)?);
-        }
+        let phi = self.numbers(self.arg(call, 0)?, grid)?;
+        self.note_quantiles(&phi, self.arg(call, 0)?);
         let op = RowsOp::HistogramQuantile(self.notes(call, 1, grid)?);
         self.buckets(call, 1, op, vec![phi], grid)
     }
 
     pub(super) fn histogram_fraction(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
         let bounds = vec![
-            self.scalar_arg(call, 0, grid)?,
-            self.scalar_arg(call, 1, grid)?,
+            self.numbers(self.arg(call, 0)?, grid)?,
+            self.numbers(self.arg(call, 1)?, grid)?,
         ];
         let op = RowsOp::HistogramFraction(self.notes(call, 2, grid)?);
         self.buckets(call, 2, op, bounds, grid)
@@ -47,19 +47,16 @@ impl Planner<'_> {
         call: &Call,
         index: usize,
         op: RowsOp,
-        parameters: Vec<Scalar>,
+        parameters: Vec<Arc<[f64]>>,
         grid: StepGrid,
     ) -> Result<Relation> {
         let vector = self.vector_arg(call, index, grid)?;
         if vector.empty {
             return Ok(vector);
         }
-        let mut plan = vector.plan.clone();
         let mut args = vec![value()];
         for parameter in parameters {
-            let (joined, parameter) = self.join_scalar(plan, parameter)?;
-            plan = joined;
-            args.push(parameter);
+            args.push(Scalar::operand(&parameter)?);
         }
         let bucket = [BUCKET_LABEL, METRIC_NAME].map(|name| vector.label_or_null(name));
         let separator = BUCKET_SEPARATOR.to_string();
@@ -71,7 +68,7 @@ impl Planner<'_> {
         labels.retain(|name| name != BUCKET_LABEL);
         let by = labels.iter().map(|name| label(name)).collect();
         let call = RowsAggregate::call(op, grid.steps, args);
-        let plan = aggregate(plan, by, vec![call.alias(VALUE)])?;
+        let plan = aggregate(vector.plan, by, vec![call.alias(VALUE)])?;
         Relation::new(plan, labels, grid).without_name()
     }
 }

@@ -24,6 +24,8 @@ pub mod scalar;
 pub mod selectors;
 mod set;
 
+use std::sync::Arc;
+
 use varve_promql::{Call, Duration, Expr, Unary, UnaryOp, ValueType};
 
 use crate::annotations::Annotations;
@@ -32,7 +34,7 @@ use crate::grid::StepGrid;
 use crate::selector::SelectorSource;
 use crate::{Error, Result};
 use relation::{Relation, value};
-use scalar::Scalar;
+use scalar::{KnownScalars, PendingScalar, Scalar};
 use selectors::Resolved;
 
 /// What holds for the whole query.
@@ -56,6 +58,8 @@ pub struct Planner<'a> {
     names: usize,
     /// Whether duplicates on the "one" side of a vector operation pass at steps at which the other side is empty.
     lenient: bool,
+    known: Arc<KnownScalars>,
+    pending: Option<PendingScalar>,
 }
 
 /// Which labels the parent of a node makes use of.
@@ -112,7 +116,19 @@ impl<'a> Planner<'a> {
             settings,
             names: 0,
             lenient: false,
+            known: Arc::default(),
+            pending: None,
         }
+    }
+
+    /// Gives numbers of scalars that were pending before.
+    pub fn knowing(self, known: Arc<KnownScalars>) -> Self {
+        Self { known, ..self }
+    }
+
+    /// The scalar without which no plan could be made.
+    pub fn pending(&mut self) -> Option<PendingScalar> {
+        self.pending.take()
     }
 
     /// Lets duplicates on the "one" side of vector operations pass at steps at which the other side is empty, as they should; costs an

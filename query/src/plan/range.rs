@@ -4,6 +4,7 @@ use varve_promql::{Call, Expr, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
 
 use super::relation::{Relation, value};
+use super::scalar::step_arg;
 use super::selectors::{at_ms, reach, subquery_grid};
 use super::{Needs, Planner, fixed_ms, offset_ms};
 use crate::functions::note::{self, Note, NoteFunction};
@@ -100,7 +101,7 @@ impl Planner<'_> {
     fn step_args(&mut self, call: &Call, grid: StepGrid) -> Result<Vec<StepArg>> {
         let mut args = Vec::new();
         for arg in call.args.iter().filter(|arg| super::is_scalar(arg)) {
-            args.push(self.scalar(arg, grid)?.step_arg()?);
+            args.push(step_arg(&self.numbers(arg, grid)?));
         }
         Ok(args)
     }

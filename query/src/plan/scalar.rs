@@ -1,11 +1,15 @@
 //! Scalars of PromQL: one number per step, without labels.
 //!
 //! Most are known while the plan is made, because the grid is: literals, `time()`, arithmetic on them. They become literals of the
-//! plan. `scalar(v)` depends on data: a plan of its own with one row, joined where it is used.
+//! plan. `scalar(v)` depends on data: a plan of its own with one row, joined where it is used. Where numbers must be known to make the
+//! plan (the φ of a quantile, the k of `topk`), that plan is executed first: [`Planner::numbers`].
 
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, lit};
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
-use varve_promql::{BinaryOp, Call, UnaryOp};
+use varve_promql::{BinaryOp, Call, Expr, Span, UnaryOp};
 
 use super::relation::{Relation, column, project, value};
 use super::{Planner, is_same_everywhere};
@@ -15,6 +19,20 @@ use crate::grid::StepGrid;
 use crate::kernels::StepArg;
 use crate::vector::{VALUE, literal};
 use crate::{Error, Result};
+
+/// Numbers of scalar expressions on grids, for which plans were executed.
+pub type KnownScalars = HashMap<(Span, StepGrid), Arc<[f64]>>;
+
+/// A scalar whose numbers a plan cannot do without.
+#[derive(Debug)]
+pub struct PendingScalar {
+    /// Where it is written.
+    pub span: Span,
+    /// The steps.
+    pub grid: StepGrid,
+    /// Gives one row with the column `value`.
+    pub plan: LogicalPlan,
+}
 
 /// A scalar on a grid.
 #[derive(Clone, Debug)]
@@ -39,25 +57,13 @@ impl Scalar {
         }
     }
 
-    /// As an argument of a range function, which must be known.
-    pub(super) fn step_arg(self) -> Result<StepArg> {
-        match self {
-            Self::Known(numbers) => Ok(match numbers.first() {
-                Some(first) if is_same_everywhere(&numbers) => StepArg::Constant(*first),
-                _ => StepArg::PerStep(numbers.into()),
-            }),
-            Self::Plan(_) => Err(Error::NotSupported(
-                "scalar(…) as an argument of a function over a range vector".to_owned(),
-            )),
-        }
-    }
-
     /// As a vector.
-    pub(super) fn vector_literal(numbers: &[f64]) -> Result<Expr> {
+    pub(super) fn vector_literal(numbers: &[f64]) -> Result<PlanExpr> {
         Ok(lit(literal(numbers.iter().map(|n| Some(*n)))?))
     }
 
-    fn operand(numbers: &[f64]) -> Result<Expr> {
+    /// As an argument of a function: one number if it holds at all steps, else a vector.
+    pub(super) fn operand(numbers: &[f64]) -> Result<PlanExpr> {
         match numbers.first() {
             Some(first) if is_same_everywhere(numbers) => {
                 Ok(lit(ScalarValue::Float64(Some(*first))))
@@ -67,13 +73,41 @@ impl Scalar {
     }
 }
 
+/// As an argument of a range function.
+pub(super) fn step_arg(numbers: &[f64]) -> StepArg {
+    match numbers.first() {
+        Some(first) if is_same_everywhere(numbers) => StepArg::Constant(*first),
+        _ => StepArg::PerStep(numbers.into()),
+    }
+}
+
 impl Planner<'_> {
+    /// The numbers of a scalar expression. If they depend on data and are not known yet, the plan cannot be made: this fails, and
+    /// [`Planner::pending`] says what to execute first.
+    pub(super) fn numbers(&mut self, expr: &Expr, grid: StepGrid) -> Result<Arc<[f64]>> {
+        if let Some(known) = self.known.get(&(expr.span(), grid)) {
+            return Ok(Arc::clone(known));
+        }
+        match self.scalar(expr, grid)? {
+            Scalar::Known(numbers) => Ok(numbers.into()),
+            Scalar::Plan(plan) => {
+                self.pending = Some(PendingScalar {
+                    span: expr.span(),
+                    grid,
+                    plan: *plan,
+                });
+                let text = "a scalar that depends on data".to_owned();
+                Err(Error::NotSupported(text))
+            }
+        }
+    }
+
     /// Makes a scalar available beside the rows of a plan; the expression refers to it.
     pub(super) fn join_scalar(
         &mut self,
         plan: LogicalPlan,
         scalar: Scalar,
-    ) -> Result<(LogicalPlan, Expr)> {
+    ) -> Result<(LogicalPlan, PlanExpr)> {
         match scalar {
             Scalar::Known(numbers) => Ok((plan, Scalar::operand(&numbers)?)),
             Scalar::Plan(scalar) => {
@@ -154,19 +188,14 @@ impl Planner<'_> {
                 )?)))
             }
             name @ ("min_of" | "max_of") => {
-                let (a, b) = (
-                    self.scalar_arg(call, 0, grid)?,
-                    self.scalar_arg(call, 1, grid)?,
-                );
-                let (Some(a), Some(b)) = (a.known(), b.known()) else {
-                    return Err(Error::NotSupported(format!("{name} of scalar(…)")));
-                };
+                let a = self.numbers(self.arg(call, 0)?, grid)?;
+                let b = self.numbers(self.arg(call, 1)?, grid)?;
                 let pick: fn(f64, f64) -> f64 = match name {
                     "min_of" => functions::min,
                     _ => functions::max,
                 };
                 Ok(Scalar::Known(
-                    a.iter().zip(b).map(|(a, b)| pick(*a, *b)).collect(),
+                    a.iter().zip(&*b).map(|(a, b)| pick(*a, *b)).collect(),
                 ))
             }
             other => Err(Error::NotSupported(format!("function {other}"))),
