@@ -1,5 +1,6 @@
 //! Aggregations that need all samples of a group at a step.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use datafusion::logical_expr::{
     Volatility,
 };
 use varve_promql::Span;
-use varve_promql::format::format_float;
+use varve_promql::format::{format_float, format_float_g};
 
 use super::histogram::{self, Bucket};
 use super::single::SingleGroup;
@@ -41,6 +42,13 @@ pub enum RowsOp {
     CountValues,
     /// The φ-quantile of classic histograms. Parameter: φ.
     HistogramQuantile(Notes),
+    /// Several φ-quantiles of classic histograms: a list of (φ as a label value, quantiles). Parameters: as many φ.
+    HistogramQuantiles {
+        /// Where to report.
+        notes: Notes,
+        /// The number of parameters.
+        count: usize,
+    },
     /// The share of observations between two bounds. Parameters: lower, upper.
     HistogramFraction(Notes),
 }
@@ -62,6 +70,7 @@ impl RowsOp {
             Self::Quantile => "quantile",
             Self::CountValues => "count_values",
             Self::HistogramQuantile(_) => "histogram_quantile",
+            Self::HistogramQuantiles { .. } => "histogram_quantiles",
             Self::HistogramFraction(_) => "histogram_fraction",
         }
     }
@@ -71,19 +80,22 @@ impl RowsOp {
             Self::CountValues => 0,
             Self::Quantile | Self::HistogramQuantile(_) => 1,
             Self::HistogramFraction(_) => 2,
+            Self::HistogramQuantiles { count, .. } => *count,
         }
     }
 
     fn notes(&self) -> Option<&Notes> {
         match self {
-            Self::HistogramQuantile(notes) | Self::HistogramFraction(notes) => Some(notes),
+            Self::HistogramQuantile(notes)
+            | Self::HistogramFraction(notes)
+            | Self::HistogramQuantiles { notes, .. } => Some(notes),
             _ => None,
         }
     }
 }
 
-/// The fields of an item of `count_values`.
-fn counted_fields(steps: usize) -> Fields {
+/// The fields of an item of a list.
+fn listed_fields(steps: usize) -> Fields {
     Fields::from(vec![
         Field::new("label", DataType::Utf8, true),
         Field::new("value", vector_type(steps), true),
@@ -132,7 +144,9 @@ impl AggregateUDFImpl for RowsAggregate {
 
     fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
         Ok(match self.op {
-            RowsOp::CountValues => list_type(DataType::Struct(counted_fields(self.steps))),
+            RowsOp::CountValues | RowsOp::HistogramQuantiles { .. } => {
+                list_type(DataType::Struct(listed_fields(self.steps)))
+            }
             _ => vector_type(self.steps),
         })
     }
@@ -191,6 +205,12 @@ impl Group {
         column
             .enumerate()
             .filter_map(|(row, sample)| Some((row, (*sample)?)))
+    }
+
+    /// The metric name of a histogram; empty where it is gone.
+    fn metric(&self) -> &str {
+        let first = self.buckets.first();
+        first.map_or("", |bucket| histogram::metric_name(bucket))
     }
 
     fn parameter(&self, index: usize, steps: usize, step: usize) -> f64 {
@@ -302,8 +322,7 @@ impl Groups {
                 Some(notes) => histogram::bounds(&group.buckets, notes),
                 None => Vec::new(),
             };
-            let metric = group.buckets.first();
-            let metric = metric.map_or("", |bucket| histogram::metric_name(bucket));
+            let metric = group.metric();
             for step in 0..steps {
                 let parameter = |index| group.parameter(index, steps, step);
                 out.push(match &self.aggregate.op {
@@ -315,7 +334,7 @@ impl Groups {
                         let buckets = buckets_at(group, &bounds, steps, step);
                         histogram::fraction(parameter(0), parameter(1), buckets)
                     }
-                    RowsOp::Quantile | RowsOp::CountValues => {
+                    RowsOp::Quantile | RowsOp::CountValues | RowsOp::HistogramQuantiles { .. } => {
                         values.clear();
                         values.extend(group.at(steps, step).map(|(_, value)| value));
                         (!values.is_empty()).then(|| quantile(parameter(0), &mut values))
@@ -326,38 +345,26 @@ impl Groups {
         out.finish()
     }
 
-    fn counted(&self, groups: Vec<Group>) -> Result<ArrayRef> {
+    /// For each group a list of label values with vectors.
+    fn listed(
+        &self,
+        groups: &[Group],
+        of_group: impl Fn(&Group) -> Result<BTreeMap<String, Vec<Option<f64>>>>,
+    ) -> Result<ArrayRef> {
         let steps = self.aggregate.steps;
         let mut labels = StringBuilder::new();
-        let mut counts = VectorsBuilder::new(steps, groups.len());
+        let mut vectors = VectorsBuilder::new(steps, groups.len());
         let (mut offsets, mut items) = (vec![0_i32], 0_i32);
-        for group in &groups {
-            let mut distinct = std::collections::BTreeMap::<String, Vec<Option<f64>>>::new();
-            for step in 0..steps {
-                for (_, value) in group.at(steps, step) {
-                    let count = distinct
-                        .entry(format_float(value))
-                        .or_insert_with(|| vec![None; steps]);
-                    if let Some(count) = count.get_mut(step) {
-                        *count = Some(count.unwrap_or(0.0) + 1.0);
-                    }
-                }
-                if distinct.len() > DISTINCT_VALUES_MAX {
-                    return Err(Error::Execution(format!(
-                        "count_values found more than {DISTINCT_VALUES_MAX} distinct values in one group"
-                    ))
-                    .into());
-                }
-            }
-            for (label, count) in distinct {
+        for group in groups {
+            for (label, vector) in of_group(group)? {
                 labels.append_value(label);
-                counts.extend(count);
+                vectors.extend(vector);
                 items += 1;
             }
             offsets.push(items);
         }
-        let fields = counted_fields(steps);
-        let columns: Vec<ArrayRef> = vec![Arc::new(labels.finish()), counts.finish()?];
+        let fields = listed_fields(steps);
+        let columns: Vec<ArrayRef> = vec![Arc::new(labels.finish()), vectors.finish()?];
         let structs = StructArray::try_new(fields.clone(), columns, None)?;
         Ok(Arc::new(ListArray::try_new(
             Arc::new(Field::new("item", DataType::Struct(fields), true)),
@@ -365,6 +372,67 @@ impl Groups {
             Arc::new(structs),
             None,
         )?))
+    }
+
+    fn counts(&self, group: &Group) -> Result<BTreeMap<String, Vec<Option<f64>>>> {
+        let steps = self.aggregate.steps;
+        let mut distinct = BTreeMap::<String, Vec<Option<f64>>>::new();
+        for step in 0..steps {
+            for (_, value) in group.at(steps, step) {
+                let count = distinct
+                    .entry(format_float(value))
+                    .or_insert_with(|| vec![None; steps]);
+                if let Some(count) = count.get_mut(step) {
+                    *count = Some(count.unwrap_or(0.0) + 1.0);
+                }
+            }
+            if distinct.len() > DISTINCT_VALUES_MAX {
+                return Err(Error::Execution(format!(
+                    "count_values found more than {DISTINCT_VALUES_MAX} distinct values in one group"
+                ))
+                .into());
+            }
+        }
+        Ok(distinct)
+    }
+
+    fn quantiles(
+        &self,
+        group: &Group,
+        notes: &Notes,
+        count: usize,
+    ) -> Result<BTreeMap<String, Vec<Option<f64>>>> {
+        let steps = self.aggregate.steps;
+        let bounds = histogram::bounds(&group.buckets, notes);
+        let metric = group.metric();
+        let mut quantiles = BTreeMap::<String, Vec<Option<f64>>>::new();
+        for step in 0..steps {
+            let buckets = buckets_at(group, &bounds, steps, step);
+            for index in 0..count {
+                let phi = group.parameter(index, steps, step);
+                let found = histogram::quantile_at(phi, buckets.clone(), step, metric, notes);
+                let label = format_open_metrics_float(phi);
+                let vector = quantiles.entry(label).or_insert_with(|| vec![None; steps]);
+                match vector.get_mut(step) {
+                    Some(Some(_)) if found.is_some() => {
+                        let why = super::Disjoint::Labels.message().to_owned();
+                        return Err(Error::Execution(why).into());
+                    }
+                    Some(item) => *item = found,
+                    None => {}
+                }
+            }
+        }
+        Ok(quantiles)
+    }
+}
+
+/// A number as OpenMetrics writes it in labels: one that could be an integer has a decimal point.
+fn format_open_metrics_float(number: f64) -> String {
+    let text = format_float_g(number);
+    match text.contains(['.', 'e', 'N', 'I']) {
+        true => text,
+        false => text + ".0",
     }
 }
 
@@ -395,8 +463,11 @@ impl GroupsAccumulator for Groups {
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let groups = self.take(emit_to);
-        match self.aggregate.op {
-            RowsOp::CountValues => self.counted(groups),
+        match &self.aggregate.op {
+            RowsOp::CountValues => self.listed(&groups, |group| self.counts(group)),
+            RowsOp::HistogramQuantiles { notes, count } => {
+                self.listed(&groups, |group| self.quantiles(group, notes, *count))
+            }
             _ => self.vectors(groups),
         }
     }

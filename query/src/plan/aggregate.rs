@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{ExprFunctionExt, LogicalPlanBuilder, SortExpr};
+use datafusion::logical_expr::{
+    Expr as PlanExpr, ExprFunctionExt, LogicalPlan, LogicalPlanBuilder, SortExpr,
+};
 use varve_promql::{Aggregate, AggregateOp, Expr};
 
 use super::relation::{Relation, aggregate, column, label, project, value};
@@ -152,7 +154,7 @@ impl Planner<'_> {
         op: MaskOp,
         input: Relation,
         parameter: &[f64],
-        more: Vec<datafusion::logical_expr::Expr>,
+        more: Vec<PlanExpr>,
         order: Vec<SortExpr>,
     ) -> Result<Relation> {
         if input.empty {
@@ -188,9 +190,22 @@ impl Planner<'_> {
         let mut labels = grouping(node, &input);
         labels.retain(|name| *name != target);
         let by = labels.iter().map(|name| label(name)).collect();
-        let pairs = self.fresh("counted");
         let call = RowsAggregate::call(RowsOp::CountValues, grid.steps, vec![value()]);
-        let plan = aggregate(input.plan, by, vec![call.alias(&pairs)])?;
+        self.unlisted(input.plan, by, call, labels, &target, grid)
+    }
+
+    /// An aggregation that gives lists of label values with vectors, as a row for each item; `target` becomes the label.
+    pub(super) fn unlisted(
+        &mut self,
+        plan: LogicalPlan,
+        by: Vec<PlanExpr>,
+        call: PlanExpr,
+        mut labels: Vec<String>,
+        target: &str,
+        grid: StepGrid,
+    ) -> Result<Relation> {
+        let pairs = self.fresh("listed");
+        let plan = aggregate(plan, by, vec![call.alias(&pairs)])?;
         let unnest = |plan| -> Result<_> {
             let column = datafusion::common::Column::new_unqualified(&pairs);
             Ok(LogicalPlanBuilder::from(plan)
@@ -199,8 +214,9 @@ impl Planner<'_> {
         };
         // The list becomes rows, then the struct becomes columns.
         let plan = unnest(unnest(plan)?)?;
-        labels.push(target.clone());
+        labels.push(target.to_owned());
         labels.sort_unstable();
+        labels.dedup();
         let mut columns: Vec<_> = labels
             .iter()
             .map(|name| match *name == target {

@@ -47,6 +47,7 @@ impl Planner<'_> {
                 self.vector_arg(call, 0, grid)
             }
             "histogram_quantile" => self.histogram_quantile(call, grid),
+            "histogram_quantiles" => self.histogram_quantiles(call, grid),
             "histogram_fraction" => self.histogram_fraction(call, grid),
             other => Err(Error::NotSupported(format!("function {other}"))),
         }

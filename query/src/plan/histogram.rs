@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
+use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan};
 use varve_promql::Call;
 
 use super::Planner;
 use super::relation::{Relation, aggregate, label, value};
 use super::scalar::Scalar;
 use crate::Result;
-use crate::aggregates::{BUCKET_SEPARATOR, Notes, RowsAggregate, RowsOp};
+use crate::aggregates::{BUCKET_SEPARATOR, Disjoint, Notes, RowsAggregate, RowsOp};
 use crate::functions::label::{LabelFunction, LabelOp};
 use crate::grid::StepGrid;
 use crate::vector::VALUE;
@@ -23,6 +24,33 @@ impl Planner<'_> {
         self.note_quantiles(&phi, self.arg(call, 0)?);
         let op = RowsOp::HistogramQuantile(self.notes(call, 1, grid)?);
         self.buckets(call, 1, op, vec![phi], grid)
+    }
+
+    pub(super) fn histogram_quantiles(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let target = self.string_arg(call, 1)?.to_owned();
+        let mut parameters = Vec::new();
+        for index in 2..call.args.len() {
+            let written = self.arg(call, index)?;
+            let phi = self.numbers(written, grid)?;
+            self.note_quantiles(&phi, written);
+            parameters.push(phi);
+        }
+        let op = RowsOp::HistogramQuantiles {
+            notes: self.notes(call, 0, grid)?,
+            count: parameters.len(),
+        };
+        let Some(groups) = self.bucket_groups(call, 0, parameters, grid)? else {
+            return Relation::nothing(grid);
+        };
+        let by = groups.labels.iter().map(|name| label(name)).collect();
+        let call = RowsAggregate::call(op, grid.steps, groups.args);
+        let relation = self.unlisted(groups.plan, by, call, groups.labels, &target, grid)?;
+        let replaced = Relation {
+            unique: false,
+            unique_without_name: false,
+            ..relation
+        };
+        replaced.without_name()?.merged(Disjoint::Labels)
     }
 
     pub(super) fn histogram_fraction(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
@@ -50,9 +78,26 @@ impl Planner<'_> {
         parameters: Vec<Arc<[f64]>>,
         grid: StepGrid,
     ) -> Result<Relation> {
+        let Some(groups) = self.bucket_groups(call, index, parameters, grid)? else {
+            return Relation::nothing(grid);
+        };
+        let by = groups.labels.iter().map(|name| label(name)).collect();
+        let call = RowsAggregate::call(op, grid.steps, groups.args);
+        let plan = aggregate(groups.plan, by, vec![call.alias(VALUE)])?;
+        Relation::new(plan, groups.labels, grid).without_name()
+    }
+
+    /// The argument with the buckets; `None` if it is empty.
+    fn bucket_groups(
+        &mut self,
+        call: &Call,
+        index: usize,
+        parameters: Vec<Arc<[f64]>>,
+        grid: StepGrid,
+    ) -> Result<Option<BucketGroups>> {
         let vector = self.vector_arg(call, index, grid)?;
         if vector.empty {
-            return Ok(vector);
+            return Ok(None);
         }
         let mut args = vec![value()];
         for parameter in parameters {
@@ -66,9 +111,19 @@ impl Planner<'_> {
         ));
         let mut labels = vector.labels;
         labels.retain(|name| name != BUCKET_LABEL);
-        let by = labels.iter().map(|name| label(name)).collect();
-        let call = RowsAggregate::call(op, grid.steps, args);
-        let plan = aggregate(vector.plan, by, vec![call.alias(VALUE)])?;
-        Relation::new(plan, labels, grid).without_name()
+        Ok(Some(BucketGroups {
+            plan: vector.plan,
+            labels,
+            args,
+        }))
     }
+}
+
+/// Buckets, and how they are put together.
+struct BucketGroups {
+    plan: LogicalPlan,
+    /// The labels of a histogram.
+    labels: Vec<String>,
+    /// The arguments of the aggregation.
+    args: Vec<PlanExpr>,
 }
