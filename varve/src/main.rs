@@ -13,6 +13,7 @@ mod output;
 mod query;
 mod serve;
 mod storage;
+mod test;
 mod version;
 
 use std::process::ExitCode;
@@ -46,6 +47,8 @@ enum Command {
     Storage(storage::StorageArguments),
     /// Check files before they are used
     Check(check::CheckArguments),
+    /// Run tests of PromQL expressions
+    Test(test::TestArguments),
     /// Show the version
     Version(version::VersionArguments),
 }
@@ -61,6 +64,7 @@ impl Command {
             Self::Compact(arguments) => compact::run(&arguments).await,
             Self::Storage(arguments) => storage::run(&arguments).await,
             Self::Check(arguments) => check::run(&arguments),
+            Self::Test(arguments) => test::run(&arguments).await,
             Self::Version(arguments) => version::run(&arguments),
         }
     }

@@ -46,6 +46,17 @@ impl Planner<'_> {
                 }
                 self.vector_arg(call, 0, grid)
             }
+            // They give nothing for floats; native histograms are refused by whoever reads them.
+            "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar"
+            | "histogram_sum" => {
+                let vector = self.vector_arg(call, 0, grid)?;
+                if vector.empty {
+                    return Ok(vector);
+                }
+                let none =
+                    VectorFunction::call(VectorOp::WhereNot, grid.steps, vec![value(), value()]);
+                vector.with_value(none)?.without_name()
+            }
             "histogram_quantile" => self.histogram_quantile(call, grid),
             "histogram_quantiles" => self.histogram_quantiles(call, grid),
             "histogram_fraction" => self.histogram_fraction(call, grid),

@@ -138,7 +138,8 @@ impl Loaded {
         }
     }
 
-    fn archive(&self) -> MemoryArchive {
+    /// An archive in memory that refuses queries of native histograms.
+    pub fn archive(&self) -> MemoryArchive {
         let series = self.series.iter();
         let series = series.map(|(labels, samples)| {
             let samples = samples.iter().map(|(t, v)| (*t, *v)).collect();
