@@ -127,6 +127,21 @@ async fn wrong_parameters_get_prometheuss_messages() {
             r#"{"status":"error","errorType":"bad_data","error":"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"}"#,
         ),
         (
+            "/api/v1/query_range?query=up&start=0&end=10&step=0.0001",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"}"#,
+        ),
+        (
+            "/api/v1/query_range?query=up&start=0&end=0&step=NaN",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"step\": zero or negative query resolution step widths are not accepted. Try a positive integer"}"#,
+        ),
+        (
+            "/api/v1/query?query=up&timeout=0",
+            503,
+            r#"{"status":"error","errorType":"timeout","error":"query timed out in query execution"}"#,
+        ),
+        (
             "/api/v1/query?query=fails",
             422,
             r#"{"status":"error","errorType":"execution","error":"many-to-many \"\u003c\u003e\""}"#,
@@ -145,6 +160,16 @@ async fn wrong_parameters_get_prometheuss_messages() {
             "/api/v1/series",
             400,
             r#"{"status":"error","errorType":"bad_data","error":"no match[] parameter provided"}"#,
+        ),
+        (
+            "/api/v1/series?match[]=up&limit=%zz",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"error parsing form values: invalid URL escape \"%zz\""}"#,
+        ),
+        (
+            "/api/v1/label/%ff/values",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"invalid label name: \"\\xff\""}"#,
         ),
         (
             "/api/v1/series?match[]={}",

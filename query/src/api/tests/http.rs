@@ -91,15 +91,75 @@ async fn unknown_paths_and_methods_answer_as_go_does() {
             Some("text/plain; charset=utf-8")
         );
     }
-    let answer = site.request("DELETE", "/api/v1/query", "").await;
-    assert_eq!(
-        (answer.status, answer.body.as_str()),
-        (405, "Method Not Allowed\n")
-    );
-    assert!(answer.header("allow").unwrap().contains("POST"));
+    for (method, path, allowed) in [
+        ("DELETE", "/api/v1/query", "GET, OPTIONS, POST"),
+        ("PUT", "/api/v1/series", "GET, OPTIONS, POST"),
+        ("POST", "/api/v1/label/job/values", "GET, OPTIONS"),
+        ("POST", "/metrics", "GET, OPTIONS"),
+        ("POST", "/-/healthy", "GET, HEAD, OPTIONS"),
+        ("DELETE", "/-/reload", "GET, OPTIONS, POST, PUT"),
+    ] {
+        let answer = site.request(method, path, "Origin: http://a\r\n").await;
+        assert_eq!(
+            (answer.status, answer.body.as_str()),
+            (405, "Method Not Allowed\n"),
+            "{path}"
+        );
+        assert_eq!(answer.header("allow"), Some(allowed), "{path}");
+        assert_eq!(answer.header("access-control-allow-origin"), None);
+    }
     let answer = site.get("/-/reload").await;
     assert_eq!(answer.status, 405);
     assert_eq!(answer.body, "Only POST or PUT requests allowed");
+    assert_eq!(answer.header("allow"), None);
+    for (path, status) in [("/api/v1/query?query=up", 405), ("/-/healthy", 200)] {
+        let answer = site.request("HEAD", path, "").await;
+        assert_eq!((answer.status, answer.body.as_str()), (status, ""));
+    }
+    let answer = site.request("OPTIONS", "/-/healthy", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (200, ""));
+    assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS"));
+}
+
+#[tokio::test]
+async fn paths_are_cleaned_by_redirects() {
+    let site = Site::start().await;
+    let answer = site.get("//api/v1/../v1/query?query=up&time=1").await;
+    assert_eq!(answer.status, 301);
+    let clean = "/api/v1/query?query=up&time=1";
+    assert_eq!(answer.header("location"), Some(clean));
+    assert_eq!(
+        answer.body,
+        "<a href=\"/api/v1/query?query=up&amp;time=1\">Moved Permanently</a>.\n\n"
+    );
+    let answer = site.request("POST", "//api/v1/query", "").await;
+    assert_eq!((answer.status, answer.body.as_str()), (301, ""));
+    let answer = site.get("/api/v1/label/%zz/values").await;
+    assert_eq!(
+        (answer.status, answer.body.as_str()),
+        (400, "400 Bad Request")
+    );
+}
+
+#[tokio::test]
+async fn only_forms_are_read_from_a_body() {
+    let site = Site::start().await;
+    for (content_type, asked) in [
+        ("application/x-www-form-urlencoded", "none"),
+        ("Application/X-WWW-Form-URLencoded; charset=utf-8", "none"),
+        ("application/x-www-form-urlencodedx", "up"),
+        ("text/plain", "up"),
+    ] {
+        let body = "query=none&broken=%zz&a;b";
+        let length = body.len();
+        let request = format!(
+            "POST /api/v1/query?query=up&time=1 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+             Content-Type: {content_type}\r\nContent-Length: {length}\r\n\r\n{body}"
+        );
+        assert_eq!(site.send(&request).await.status, 200);
+        let expected = format!("instant {asked} 1000 ");
+        assert!(site.last_asked().starts_with(&expected), "{content_type}");
+    }
 }
 
 #[tokio::test]
@@ -145,7 +205,10 @@ async fn a_browser_may_call_from_allowed_origins() {
         .request("OPTIONS", "/api/v1/query", "Origin: http://a\r\n")
         .await;
     assert_eq!((answer.status, answer.body.as_str()), (204, ""));
-    assert_eq!(answer.header("access-control-allow-origin"), Some("*"));
+    assert_eq!(
+        answer.header("access-control-allow-origin"),
+        Some("http://a")
+    );
     assert_eq!(
         answer.header("access-control-allow-methods"),
         Some("GET, POST, OPTIONS")
@@ -187,7 +250,7 @@ async fn requests_are_counted_by_route_and_code() {
     assert_eq!(metrics.body, "varve_test 1\n");
     assert_eq!(
         metrics.header("content-type"),
-        Some("text/plain; version=0.0.4; charset=utf-8")
+        Some("text/plain; version=0.0.4; charset=utf-8; escaping=underscores")
     );
 }
 
