@@ -12,6 +12,7 @@
 //! At most [`ApiOptions::query_concurrency`] queries run at once; others wait, within their own time limit.
 
 pub mod backend;
+mod cardinality;
 mod cors;
 mod labels;
 mod landing;
@@ -21,6 +22,7 @@ pub mod params;
 mod query;
 pub mod respond;
 mod routing;
+mod rules;
 mod status;
 mod syntax;
 #[cfg(test)]
@@ -36,7 +38,7 @@ use tower_http::compression::CompressionLayer;
 
 pub use backend::{
     ActiveTarget, BuildInfo, DroppedTarget, Host, LabelQuery, QueryBackend, ReadOnlyHost,
-    RuntimeInfo, TargetHealth, Targets, TimeGrid, WallTime,
+    RuntimeInfo, TargetHealth, TargetMetadata, Targets, TimeGrid, WallTime,
 };
 pub use cors::CorsOrigin;
 pub use metrics::HttpMetrics;
@@ -103,27 +105,36 @@ pub fn router(
     let v1 = Router::new()
         .route("/query", get_or_post(query::instant))
         .route("/query_range", get_or_post(query::range))
+        .route("/query_exemplars", get_or_post(syntax::exemplars))
         .route("/explain", get_or_post(query::explain))
         .route("/format_query", get_or_post(syntax::format))
+        .route("/parse_query", get_or_post(syntax::tree))
         .route("/series", get_or_post(labels::series))
         .route("/labels", get_or_post(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(status::metadata))
         .route("/targets", get(status::targets))
+        .route("/targets/metadata", get(status::target_metadata))
         .route("/scrape_pools", get(status::scrape_pools))
-        .route("/rules", get(status::rules))
-        .route("/alerts", get(status::alerts))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/tsdb", get(cardinality::status))
         .layer(middleware::from_fn_with_state(
             api.clone(),
             lifecycle::require_ready,
-        ));
+        ))
+        .route("/status/walreplay", get(status::wal_replay))
+        .route("/notifications", get(rules::notifications))
+        .route("/notifications/live", get(rules::live_notifications));
     Router::new()
         .nest("/api/v1", v1)
         .route("/", get(landing::page))
+        .route("/version", get(status::version))
         .route("/metrics", get(lifecycle::metrics))
         .route("/-/healthy", get_or_head(lifecycle::healthy))
         .route("/-/ready", get_or_head(lifecycle::ready))

@@ -64,6 +64,36 @@ async fn expressions_are_formatted() {
     let site = Site::start().await;
     let formatted = site.get("/api/v1/format_query?query=foo/bar").await;
     assert_eq!(formatted.body, r#"{"status":"success","data":"foo / bar"}"#);
+    assert_bodies(&site, &[
+        (
+            "/api/v1/parse_query?query=-(1)",
+            200,
+            r#"{"status":"success","data":{"expr":{"expr":{"type":"numberLiteral","val":"1"},"type":"parenExpr"},"op":"-","type":"unaryExpr"}}"#,
+        ),
+        (
+            "/api/v1/parse_query",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": unknown position: parse error: no expression found in input"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=up",
+            200,
+            r#"{"status":"success","data":[]}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=(",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"1:2: parse error: unclosed left parenthesis"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=up&start=5&end=1",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}"#,
+        ),
+    ])
+    .await;
+    let nothing = site.get("/api/v1/query_exemplars?query=1").await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (204, ""));
     let wrong = site
         .get("/api/v1/format_query?query=invalid_expression/")
         .await;

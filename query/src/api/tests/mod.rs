@@ -198,18 +198,27 @@ impl Host for Process {
         }
     }
 
-    fn metadata(&self) -> Vec<MetricMetadata> {
+    fn metadata(&self) -> Vec<TargetMetadata> {
         let metadata = |family: &str, help: &str| MetricMetadata {
             family: family.to_owned(),
             kind: MetricType::Gauge,
             unit: String::new(),
             help: help.to_owned(),
         };
+        let target = |instance: &str, metadata| TargetMetadata {
+            target: Labels::from_pairs([("instance", instance)]),
+            metadata,
+        };
         vec![
-            metadata("up", "Whether."),
-            metadata("go_threads", "How <many>."),
-            metadata("up", "Whether."),
-            metadata("up", "If."),
+            target(
+                "<a>",
+                vec![
+                    metadata("go_threads", "How <many>."),
+                    metadata("up", "Whether."),
+                ],
+            ),
+            target("b", vec![metadata("up", "Whether.")]),
+            target("c", vec![metadata("up", "If.")]),
         ]
     }
 
