@@ -50,7 +50,7 @@ pub enum Error {
     #[error("query needs more memory than its limit allows: {0}")]
     Memory(String),
     /// The time limit passed.
-    #[error("query timed out in {stage} after {after:?}")]
+    #[error("query timed out in {stage}")]
     Timeout {
         /// What was under way: "query preparation", "query execution".
         stage: &'static str,

@@ -152,6 +152,15 @@ pub struct Targets {
     pub dropped_counts: BTreeMap<String, usize>,
 }
 
+/// What one target says about its metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TargetMetadata {
+    /// The target's labels.
+    pub target: Labels,
+    /// Its metric families, by name.
+    pub metadata: Vec<MetricMetadata>,
+}
+
 /// The answer of `/api/v1/status/buildinfo`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -220,8 +229,8 @@ pub trait Host: Send + Sync + 'static {
     fn is_ready(&self) -> bool;
     /// The targets.
     fn targets(&self) -> Targets;
-    /// What the active targets say about their metrics; may repeat.
-    fn metadata(&self) -> Vec<MetricMetadata>;
+    /// What the active targets say about their metrics, in the order in which targets are shown.
+    fn metadata(&self) -> Vec<TargetMetadata>;
     /// The loaded configuration as YAML, secrets hidden.
     fn config_yaml(&self) -> String;
     /// The command line's settings by name, without `--`.
@@ -257,7 +266,7 @@ impl Host for ReadOnlyHost {
         Targets::default()
     }
 
-    fn metadata(&self) -> Vec<MetricMetadata> {
+    fn metadata(&self) -> Vec<TargetMetadata> {
         Vec::new()
     }
 

@@ -34,18 +34,15 @@ impl CorsOrigin {
         }
     }
 
-    fn allow_origin(&self, origin: &HeaderValue) -> Option<HeaderValue> {
+    fn allows(&self, origin: &HeaderValue) -> bool {
         match &self.pattern {
-            None => Some(HeaderValue::from_static("*")),
-            Some(pattern) => {
-                let matches = origin.to_str().is_ok_and(|origin| pattern.is_match(origin));
-                matches.then(|| origin.clone())
-            }
+            None => true,
+            Some(pattern) => origin.to_str().is_ok_and(|origin| pattern.is_match(origin)),
         }
     }
 }
 
-/// Adds the headers to every answer of the API, and answers a browser's preflight request.
+/// Adds the headers to every answer of the API, and answers a browser's preflight request. The router's own refusals go without.
 pub(super) async fn apply(State(api): State<Api>, request: Request, next: Next) -> Response {
     if !request.uri().path().starts_with("/api/v1/") {
         return next.run(request).await;
@@ -56,9 +53,13 @@ pub(super) async fn apply(State(api): State<Api>, request: Request, next: Next) 
     } else {
         next.run(request).await
     };
+    let refused = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+    if refused.contains(&response.status()) {
+        return response;
+    }
     let headers = response.headers_mut();
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
-    let Some(origin) = origin else {
+    let Some(origin) = origin.filter(|origin| !origin.is_empty()) else {
         return response;
     };
     for (name, value) in [
@@ -74,8 +75,8 @@ pub(super) async fn apply(State(api): State<Api>, request: Request, next: Next) 
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    if let Some(allowed) = api.options().cors_origin.allow_origin(&origin) {
-        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, allowed);
+    if api.options().cors_origin.allows(&origin) {
+        headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin);
     }
     response
 }

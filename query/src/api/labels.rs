@@ -1,15 +1,15 @@
 //! `/api/v1/series`, `/api/v1/labels` and `/api/v1/label/<name>/values`.
 
 use axum::body::Body;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
+use axum::extract::State;
+use axum::http::{StatusCode, Uri};
 use axum::response::Response;
-use varve_promql::format::quote;
+use varve_promql::format::quote_bytes;
 use varve_promql::{Matcher, ParseError, parse_matchers};
 
 use super::Api;
 use super::backend::LabelQuery;
-use super::params::Form;
+use super::params::{Form, unescape};
 use super::respond::{
     ApiError, TRUNCATED, json_response, push_success_head, push_success_tail, success_with,
 };
@@ -17,6 +17,7 @@ use crate::json::push_list;
 use crate::json::text::push_labels;
 
 pub(super) async fn series(State(api): State<Api>, form: Form) -> Result<Response, ApiError> {
+    form.check()?;
     if form.all("match[]").next().is_none() {
         return Err(ApiError::bad_data("no match[] parameter provided"));
     }
@@ -45,16 +46,10 @@ pub(super) async fn names(State(api): State<Api>, form: Form) -> Result<Response
 
 pub(super) async fn values(
     State(api): State<Api>,
-    Path(name): Path<String>,
+    uri: Uri,
     form: Form,
 ) -> Result<Response, ApiError> {
-    let name = unescape_name(&name);
-    if name.is_empty() {
-        return Err(ApiError::bad_data(format!(
-            "invalid label name: {}",
-            quote(&name)
-        )));
-    }
+    let name = name_in_path(uri.path())?;
     let limit = form.limit()?;
     let (start_ms, end_ms) = form.time_range_ms()?;
     let matchers = matchers(&form).map_err(ApiError::bad_data)?;
@@ -62,6 +57,25 @@ pub(super) async fn values(
     let (mut values, mut warnings) = api.backend().label_values(&name, &query).await?;
     truncate(&mut values, limit, &mut warnings);
     success_with(&values, &warnings)
+}
+
+/// The label that `…/label/<name>/values` is about. Taken from the path as it was sent, since a name that is no UTF-8 is an
+/// error of its own.
+fn name_in_path(path: &str) -> Result<String, ApiError> {
+    let escaped = path
+        .strip_suffix("/values")
+        .unwrap_or(path)
+        .rsplit('/')
+        .next();
+    let name = unescape(escaped.unwrap_or_default().as_bytes(), false);
+    let name = name.map_err(ApiError::bad_data)?;
+    let invalid =
+        |name: &[u8]| ApiError::bad_data(format!("invalid label name: {}", quote_bytes(name)));
+    let name = String::from_utf8(name).map_err(|e| invalid(e.as_bytes()))?;
+    match unescape_name(&name) {
+        name if name.is_empty() => Err(invalid(b"")),
+        name => Ok(name),
+    }
 }
 
 /// One result more than the limit is asked for, so that truncation shows.
@@ -90,7 +104,7 @@ fn truncate<T>(list: &mut Vec<T>, limit: Option<usize>, warnings: &mut Vec<Strin
 }
 
 /// The selectors in `match[]`, each with at least one matcher that an absent label does not fulfil.
-fn matchers(form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
+pub(super) fn matchers(form: &Form) -> Result<Vec<Vec<Matcher>>, String> {
     let selectors = form
         .all("match[]")
         .map(parse_matchers)
@@ -142,6 +156,17 @@ mod tests {
         assert_eq!(unescape_name("job"), "job");
         assert_eq!(unescape_name("U__http_2e_status__code"), "http.status_code");
         assert_eq!(unescape_name("U__x_zz_"), "U__x_zz_");
+    }
+
+    #[test]
+    fn a_name_is_taken_from_the_path() {
+        let name = |path: &str| name_in_path(path).map_err(|e| e.message().to_owned());
+        assert_eq!(name("/label/job/values"), Ok("job".to_owned()));
+        assert_eq!(name("/label/a%20b%2Fc/values"), Ok("a b/c".to_owned()));
+        assert_eq!(name("/label/values/values"), Ok("values".to_owned()));
+        let invalid = |name: &str| Err(format!("invalid label name: {name}"));
+        assert_eq!(name("/label/%ff/values"), invalid(r#""\xff""#));
+        assert_eq!(name("/label/U__/values"), invalid(r#""""#));
     }
 
     #[test]

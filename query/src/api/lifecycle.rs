@@ -36,13 +36,6 @@ pub(super) async fn require_ready(
     }
 }
 
-pub(super) async fn only_post_or_put() -> (StatusCode, &'static str) {
-    (
-        StatusCode::METHOD_NOT_ALLOWED,
-        "Only POST or PUT requests allowed",
-    )
-}
-
 const DISABLED: (StatusCode, &str) = (StatusCode::FORBIDDEN, "Lifecycle API is not enabled.");
 
 pub(super) async fn reload(State(api): State<Api>) -> Response {
@@ -70,6 +63,6 @@ pub(super) async fn quit(State(api): State<Api>) -> Response {
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let mut text = String::new();
     api.host().write_metrics(&mut text);
-    let content_type = "text/plain; version=0.0.4; charset=utf-8";
+    let content_type = "text/plain; version=0.0.4; charset=utf-8; escaping=underscores";
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }

@@ -5,13 +5,14 @@
 //! ([`crate::json`]); what Varve adds is in response headers (`Server-Timing`, `X-Varve-Requests`, `X-Varve-Bytes-Read`,
 //! `X-Varve-Samples`), in `data.stats.storage` when `stats` is asked for, and in `/api/v1/explain`.
 //!
-//! Flow of a request: CORS and the request metrics ([`cors`], [`metrics`]) wrap everything; a [`params::Form`] merges body
-//! and URL; the handler checks parameters in Prometheus's order, so that of two errors the same one is reported; the
+//! Flow of a request: the request metrics, clean paths and CORS ([`metrics`], [`routing`], [`cors`]) wrap everything; a
+//! [`params::Form`] merges body and URL; the handler checks parameters in Prometheus's order, so that of two errors the same one is reported; the
 //! value is streamed. When a client goes away, hyper drops the handler's future, and with it the query.
 //!
 //! At most [`ApiOptions::query_concurrency`] queries run at once; others wait, within their own time limit.
 
 pub mod backend;
+mod cardinality;
 mod cors;
 mod labels;
 mod landing;
@@ -20,7 +21,10 @@ pub mod metrics;
 pub mod params;
 mod query;
 pub mod respond;
+mod routing;
+mod rules;
 mod status;
+mod syntax;
 #[cfg(test)]
 mod tests;
 
@@ -28,19 +32,17 @@ use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use axum::Router;
-use axum::http::{StatusCode, header};
 use axum::middleware;
-use axum::response::IntoResponse;
-use axum::routing::{get, post};
 use tokio::sync::Semaphore;
 use tower_http::compression::CompressionLayer;
 
 pub use backend::{
     ActiveTarget, BuildInfo, DroppedTarget, Host, LabelQuery, QueryBackend, ReadOnlyHost,
-    RuntimeInfo, TargetHealth, Targets, TimeGrid, WallTime,
+    RuntimeInfo, TargetHealth, TargetMetadata, Targets, TimeGrid, WallTime,
 };
 pub use cors::CorsOrigin;
 pub use metrics::HttpMetrics;
+use routing::{get, get_or_head, get_or_post, post_or_put};
 
 /// Settings of the API.
 #[derive(Clone, Debug)]
@@ -101,67 +103,49 @@ pub fn router(
         metrics,
     }));
     let v1 = Router::new()
-        .route("/query", get(query::instant).post(query::instant))
-        .route("/query_range", get(query::range).post(query::range))
-        .route("/explain", get(query::explain).post(query::explain))
-        .route("/format_query", get(query::format).post(query::format))
-        .route("/series", get(labels::series).post(labels::series))
-        .route("/labels", get(labels::names).post(labels::names))
+        .route("/query", get_or_post(query::instant))
+        .route("/query_range", get_or_post(query::range))
+        .route("/query_exemplars", get_or_post(syntax::exemplars))
+        .route("/explain", get_or_post(query::explain))
+        .route("/format_query", get_or_post(syntax::format))
+        .route("/parse_query", get_or_post(syntax::tree))
+        .route("/series", get_or_post(labels::series))
+        .route("/labels", get_or_post(labels::names))
         .route("/label/{name}/values", get(labels::values))
         .route("/metadata", get(status::metadata))
         .route("/targets", get(status::targets))
+        .route("/targets/metadata", get(status::target_metadata))
         .route("/scrape_pools", get(status::scrape_pools))
-        .route("/rules", get(status::rules))
-        .route("/alerts", get(status::alerts))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
         .route("/status/config", get(status::config))
         .route("/status/flags", get(status::flags))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
+        .route("/status/tsdb", get(cardinality::status))
         .layer(middleware::from_fn_with_state(
             api.clone(),
             lifecycle::require_ready,
-        ));
+        ))
+        .route("/status/walreplay", get(status::wal_replay))
+        .route("/notifications", get(rules::notifications))
+        .route("/notifications/live", get(rules::live_notifications));
     Router::new()
         .nest("/api/v1", v1)
         .route("/", get(landing::page))
+        .route("/version", get(status::version))
         .route("/metrics", get(lifecycle::metrics))
-        .route("/-/healthy", get(lifecycle::healthy))
-        .route("/-/ready", get(lifecycle::ready))
-        .route(
-            "/-/reload",
-            post(lifecycle::reload)
-                .put(lifecycle::reload)
-                .fallback(lifecycle::only_post_or_put),
-        )
-        .route(
-            "/-/quit",
-            post(lifecycle::quit)
-                .put(lifecycle::quit)
-                .fallback(lifecycle::only_post_or_put),
-        )
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
+        .route("/-/healthy", get_or_head(lifecycle::healthy))
+        .route("/-/ready", get_or_head(lifecycle::ready))
+        .route("/-/reload", post_or_put(lifecycle::reload))
+        .route("/-/quit", post_or_put(lifecycle::quit))
+        .fallback(routing::not_found)
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn_with_state(api.clone(), cors::apply))
+        .layer(middleware::from_fn(routing::tidy))
         .layer(middleware::from_fn_with_state(api.clone(), metrics::record))
         .with_state(api)
-}
-
-/// A plain message as Go's `http.Error` sends it.
-fn plain_error(status: StatusCode, text: &'static str) -> impl IntoResponse {
-    let headers = [
-        (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-    ];
-    (status, headers, text)
-}
-
-async fn not_found() -> impl IntoResponse {
-    plain_error(StatusCode::NOT_FOUND, "404 page not found\n")
-}
-
-async fn method_not_allowed() -> impl IntoResponse {
-    plain_error(StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
 }
 
 /// The wall clock in milliseconds since the epoch.

@@ -1,4 +1,4 @@
-//! Everything that takes an expression: `/api/v1/query`, `query_range`, `explain` and `format_query`.
+//! Everything that evaluates an expression: `/api/v1/query`, `query_range` and `explain`.
 
 use std::time::{Duration, Instant};
 
@@ -8,10 +8,10 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::Response;
 use futures::{StreamExt, stream};
 use serde::Serialize;
-use varve_promql::format::{parse_duration_or_seconds, quote};
+use varve_promql::format::quote;
 
 use super::backend::TimeGrid;
-use super::params::Form;
+use super::params::{Form, parse_duration_ns};
 use super::respond::{
     ApiError, ErrorType, TRUNCATED, json_response, push_success_head, push_success_tail, success,
 };
@@ -22,6 +22,9 @@ use crate::{QueryOptions, QueryResult, QueryStats, QueryValue};
 
 /// The most steps of a range query: a week at 60 s, a year at 1 h.
 const STEPS_MAX: i64 = 11_000;
+
+/// In a millisecond.
+const NANOSECONDS: i64 = 1_000_000;
 
 const REQUESTS: HeaderName = HeaderName::from_static("x-varve-requests");
 const BYTES_READ: HeaderName = HeaderName::from_static("x-varve-bytes-read");
@@ -79,13 +82,6 @@ pub(super) async fn explain(State(api): State<Api>, form: Form) -> Result<Respon
     })
 }
 
-/// `/api/v1/format_query`: the expression as Prometheus lays it out.
-pub(super) async fn format(form: Form) -> Result<Response, ApiError> {
-    let expression = varve_promql::parse(form.value("query"))
-        .map_err(|e| ApiError::invalid_parameter("query", e))?;
-    success(&expression.prettify())
-}
-
 /// `start`, `end` and `step` of a range query.
 fn grid(form: &Form) -> Result<TimeGrid, ApiError> {
     let start_ms = form.required_time_ms("start")?;
@@ -96,43 +92,51 @@ fn grid(form: &Form) -> Result<TimeGrid, ApiError> {
             "end timestamp must not be before start time",
         ));
     }
-    let step_ms = parse_duration_or_seconds(form.value("step"))
+    let step_ns = parse_duration_ns(form.value("step"))
         .map_err(|e| ApiError::invalid_parameter("step", e))?;
-    if step_ms <= 0 {
-        return Err(ApiError::invalid_parameter(
+    let not_positive = || {
+        ApiError::invalid_parameter(
             "step",
             "zero or negative query resolution step widths are not accepted. Try a positive integer",
-        ));
+        )
+    };
+    if step_ns <= 0 {
+        return Err(not_positive());
     }
-    if end_ms.saturating_sub(start_ms) / step_ms > STEPS_MAX {
+    let range_ns = (i128::from(end_ms) - i128::from(start_ms)) * i128::from(NANOSECONDS);
+    if range_ns / i128::from(step_ns) > i128::from(STEPS_MAX) {
         return Err(ApiError::bad_data(
             "exceeded maximum resolution of 11,000 points per timeseries. \
              Try decreasing the query resolution (?step=XX)",
         ));
     }
-    Ok(TimeGrid {
-        start_ms,
-        end_ms,
-        step_ms,
-    })
+    match step_ns / NANOSECONDS {
+        // Less than a millisecond: there are no such steps.
+        0 => Err(not_positive()),
+        step_ms => Ok(TimeGrid {
+            start_ms,
+            end_ms,
+            step_ms,
+        }),
+    }
 }
 
 /// `timeout`, `lookback_delta`, and the limit, one above what is returned so that truncation shows.
 fn query_options(api: &Api, form: &Form, limit: Option<usize>) -> Result<QueryOptions, ApiError> {
     let mut timeout = api.options().query_timeout;
     if !form.value("timeout").is_empty() {
-        let asked_ms = parse_duration_or_seconds(form.value("timeout"))
+        let asked_ns = parse_duration_ns(form.value("timeout"))
             .map_err(|e| ApiError::invalid_parameter("timeout", e))?;
-        timeout = timeout.min(Duration::from_millis(u64::try_from(asked_ms).unwrap_or(0)));
+        timeout = timeout.min(Duration::from_nanos(u64::try_from(asked_ns).unwrap_or(0)));
     }
     let lookback_ms = match form.value("lookback_delta") {
         "" => None,
         text => {
-            let lookback_ms = parse_duration_or_seconds(text).map_err(|e| {
+            let lookback_ns = parse_duration_ns(text).map_err(|e| {
                 ApiError::bad_data(format!("error parsing lookback delta duration: {e}"))
             })?;
             // Zero and less mean the default, as in Prometheus.
-            Some(lookback_ms).filter(|ms| *ms > 0)
+            Some(lookback_ns / NANOSECONDS).filter(|ms| *ms > 0)
         }
     };
     Ok(QueryOptions {
@@ -151,6 +155,9 @@ async fn run<T>(
     let timeout = options.timeout.unwrap_or(api.options().query_timeout);
     let timed_out =
         |stage: &str| ApiError::new(ErrorType::Timeout, format!("query timed out in {stage}"));
+    if timeout.is_zero() {
+        return Err(timed_out("query execution"));
+    }
     let deadline = tokio::time::Instant::now() + timeout;
     let _place = tokio::time::timeout_at(deadline, api.query_places().acquire())
         .await

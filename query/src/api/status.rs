@@ -7,6 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
+use varve_promql::parse_matchers;
+use varve_storage::{Labels, MetricMetadata};
 
 use super::Api;
 use super::backend::{ActiveTarget, DroppedTarget, TargetHealth, WallTime};
@@ -14,6 +16,7 @@ use super::params::{Form, parse_integer};
 use super::respond::{ApiError, json_response, push_success_head, push_success_tail, success};
 use crate::json::text::push_labels;
 use crate::json::{push_json, push_list};
+use crate::source::CompiledMatchers;
 
 #[derive(Serialize)]
 struct Yaml {
@@ -25,24 +28,6 @@ pub(super) async fn config(State(api): State<Api>) -> Result<Response, ApiError>
     success(&Yaml {
         yaml: api.host().config_yaml(),
     })
-}
-
-/// `/api/v1/rules`: there are none, and Grafana asks before it shows anything else.
-pub(super) async fn rules() -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Rules {
-        groups: [(); 0],
-    }
-    success(&Rules { groups: [] })
-}
-
-/// `/api/v1/alerts`: without rules there are none.
-pub(super) async fn alerts() -> Result<Response, ApiError> {
-    #[derive(Serialize)]
-    struct Alerts {
-        alerts: [(); 0],
-    }
-    success(&Alerts { alerts: [] })
 }
 
 /// `/api/v1/status/flags`
@@ -58,6 +43,30 @@ pub(super) async fn build_info(State(api): State<Api>) -> Result<Response, ApiEr
 /// `/api/v1/status/runtimeinfo`
 pub(super) async fn runtime_info(State(api): State<Api>) -> Result<Response, ApiError> {
     success(&api.host().runtime_info())
+}
+
+/// `/version`: the same without an envelope.
+pub(super) async fn version(State(api): State<Api>) -> String {
+    let mut body = Vec::new();
+    // Strings always serialize, to UTF-8.
+    let _ = push_json(&mut body, &api.host().build_info());
+    body.push(b'\n');
+    String::from_utf8(body).unwrap_or_default()
+}
+
+/// `/api/v1/status/walreplay`: there is nothing to replay before queries can be answered.
+pub(super) async fn wal_replay() -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Segments {
+        min: u64,
+        max: u64,
+        current: u64,
+    }
+    success(&Segments {
+        min: 0,
+        max: 0,
+        current: 0,
+    })
 }
 
 /// `/api/v1/targets`, by `state` (active, dropped, any) and `scrapePool`.
@@ -172,21 +181,15 @@ pub(super) async fn metadata(State(api): State<Api>, form: Form) -> Result<Respo
         unit: String,
         help: String,
     }
-    let number = |name: &str| match form.value(name) {
-        "" => Ok(None),
-        text => match parse_integer(text) {
-            Ok(number) => Ok(usize::try_from(number).ok()),
-            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
-        },
-    };
-    let limit = number("limit")?.unwrap_or(usize::MAX);
-    let limit_per_metric = number("limit_per_metric")?
+    let limit = limit_of(&form, "limit")?.unwrap_or(usize::MAX);
+    let limit_per_metric = limit_of(&form, "limit_per_metric")?
         .filter(|limit| *limit > 0)
         .unwrap_or(usize::MAX);
     let metric = form.value("metric");
 
     let mut entries = BTreeMap::<String, BTreeSet<Entry>>::new();
-    for metadata in api.host().metadata() {
+    let targets = api.host().metadata().into_iter();
+    for metadata in targets.flat_map(|target| target.metadata) {
         if metric.is_empty() || metadata.family == metric {
             entries.entry(metadata.family).or_default().insert(Entry {
                 kind: metadata.kind.as_str(),
@@ -204,4 +207,86 @@ pub(super) async fn metadata(State(api): State<Api>, form: Form) -> Result<Respo
         })
         .collect::<BTreeMap<_, _>>();
     success(&shown)
+}
+
+/// A limit of metadata, `None` where it is missing or negative.
+fn limit_of(form: &Form, name: &str) -> Result<Option<usize>, ApiError> {
+    match form.value(name) {
+        "" => Ok(None),
+        text => match parse_integer(text) {
+            Ok(number) => Ok(usize::try_from(number).ok()),
+            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
+        },
+    }
+}
+
+/// `/api/v1/targets/metadata`, by `match_target`, `metric` and `limit`. No target is begun when the limit is reached, so
+/// that there may be more entries than that.
+pub(super) async fn target_metadata(
+    State(api): State<Api>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    let limit = limit_of(&form, "limit")?.unwrap_or(usize::MAX);
+    let matchers = match form.value("match_target") {
+        "" => CompiledMatchers::new(&[])?,
+        text => target_matchers(text)?,
+    };
+    let metric = form.value("metric");
+    let mut body = Vec::new();
+    push_success_head(&mut body);
+    body.push(b'[');
+    let mut entries = 0;
+    for target in api.host().metadata() {
+        if entries >= limit || !matchers.matches(&target.target) {
+            continue;
+        }
+        for metadata in &target.metadata {
+            if !metric.is_empty() && metadata.family != metric {
+                continue;
+            }
+            if entries > 0 {
+                body.push(b',');
+            }
+            entries += 1;
+            push_target_metadata(&mut body, &target.target, metadata, metric.is_empty());
+        }
+    }
+    body.push(b']');
+    push_success_tail(&mut body, &[], &[]);
+    Ok(json_response(StatusCode::OK, Body::from(body)))
+}
+
+fn target_matchers(text: &str) -> Result<CompiledMatchers, ApiError> {
+    let invalid = |reason: String| ApiError::invalid_parameter("match_target", reason);
+    let matchers = parse_matchers(text).map_err(|e| invalid(e.to_string()))?;
+    CompiledMatchers::new(&matchers).map_err(|e| invalid(e.to_string()))
+}
+
+/// One entry; the name of the metric is left out where the question was about one.
+fn push_target_metadata(
+    out: &mut Vec<u8>,
+    target: &Labels,
+    metadata: &MetricMetadata,
+    with_name: bool,
+) {
+    #[derive(Serialize)]
+    struct AfterTarget<'a> {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        metric: Option<&'a str>,
+        #[serde(rename = "type")]
+        kind: &'static str,
+        help: &'a str,
+        unit: &'a str,
+    }
+    out.extend_from_slice(b"{\"target\":");
+    push_labels(out, target);
+    push_members(
+        out,
+        &AfterTarget {
+            metric: with_name.then_some(&metadata.family),
+            kind: metadata.kind.as_str(),
+            help: &metadata.help,
+            unit: &metadata.unit,
+        },
+    );
 }

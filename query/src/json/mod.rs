@@ -8,6 +8,7 @@
 pub mod number;
 pub mod result;
 pub mod text;
+pub mod tree;
 
 use std::io;
 

@@ -35,6 +35,7 @@ mod tests;
 
 pub use archive::{ArchiveFile, ArchiveParts, ArchiveSource, WalRows};
 pub use cache::SourceCaches;
+pub(crate) use matcher::CompiledMatchers;
 pub use scan::SamplesScan;
 pub use series_set::SeriesSet;
 

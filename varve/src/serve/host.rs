@@ -11,9 +11,11 @@ use tokio::sync::mpsc;
 use varve_compactor::CompactorMetrics;
 use varve_ingest::{Config, ScrapeManager};
 use varve_query::Engine;
-use varve_query::api::{BuildInfo, Host, HttpMetrics, RuntimeInfo, Targets, WallTime};
+use varve_query::api::{
+    BuildInfo, Host, HttpMetrics, RuntimeInfo, TargetMetadata, Targets, WallTime,
+};
+use varve_storage::Store;
 use varve_storage::wal::WalWriter;
-use varve_storage::{MetricMetadata, Store};
 
 use super::signals::Wish;
 use super::{ServeArguments, process, targets};
@@ -136,11 +138,13 @@ impl Host for Process {
         targets::shown(self.roles.scrapes.targets())
     }
 
-    fn metadata(&self) -> Vec<MetricMetadata> {
-        let targets = self.roles.scrapes.metadata();
+    fn metadata(&self) -> Vec<TargetMetadata> {
+        let targets = self.roles.scrapes.metadata().into_iter();
         targets
-            .into_iter()
-            .flat_map(|target| target.metadata)
+            .map(|target| TargetMetadata {
+                target: target.target,
+                metadata: target.metadata,
+            })
             .collect()
     }
 

@@ -12,6 +12,7 @@ mod exposition;
 mod host;
 mod metrics;
 mod process;
+mod request_line;
 mod signals;
 mod targets;
 
@@ -33,6 +34,7 @@ use varve_storage::wal::WalWriter;
 
 pub(crate) use self::arguments::ServeArguments;
 use self::host::{Process, Roles};
+use self::request_line::Lenient;
 use self::signals::Wish;
 use crate::failure::Failure;
 use crate::{archive, logging};
@@ -99,7 +101,7 @@ pub(crate) async fn run(
                 tracing::debug!(%error, "cannot switch off Nagle's algorithm");
             }
         });
-        let serving = axum::serve(listener, router);
+        let serving = axum::serve(Lenient(listener), router);
         tokio::spawn(
             serving
                 .with_graceful_shutdown(stop.cancelled_owned())
