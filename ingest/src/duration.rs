@@ -98,6 +98,9 @@ impl ByteSize {
             return Ok(Self(0));
         }
         let invalid = || format!("units: invalid {text}");
+        if text.starts_with('-') {
+            return Err(format!("not supported yet: the negative size {text}"));
+        }
         let mut rest = text;
         let mut total = 0.0_f64;
         if rest.is_empty() {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 use varve_ingest::Config;
+use varve_ingest::scrape::check_clients;
 
 use crate::failure::Failure;
 use crate::output;
@@ -30,8 +31,9 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     for file in files {
         let name = file.display();
         output::line(&format!("Checking {name}"))?;
-        match Config::load(file) {
-            Ok(_) => output::line(&format!(
+        let checked = Config::load(file).and_then(|config| check_clients(&config));
+        match checked {
+            Ok(()) => output::line(&format!(
                 " SUCCESS: {name} is valid prometheus config file syntax\n"
             ))?,
             Err(error) => {

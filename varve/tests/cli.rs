@@ -151,6 +151,18 @@ fn a_configuration_is_checked_as_promtool_does() {
         "{complaint}"
     );
 
+    // What only the attempt to make a client shows is found too.
+    let unreadable = folder.path().join("unreadable.yml");
+    let job = "scrape_configs:\n- job_name: j\n  tls_config: {ca_file: /no/such/file}\n";
+    std::fs::write(&unreadable, job).unwrap();
+    let output = varve(&["check", "config", unreadable.to_str().unwrap()]);
+    assert_eq!(code(&output), 1);
+    let complaint = stderr(&output);
+    assert!(
+        complaint.contains("job \"j\"") && complaint.contains("/no/such/file"),
+        "{complaint}"
+    );
+
     // `serve` refuses it in the same words.
     let output = varve(&[
         "serve",

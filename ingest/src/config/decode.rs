@@ -58,6 +58,21 @@ impl<'a> Fields<'a> {
         Some(self.entries.remove(index).1)
     }
 
+    /// Takes a field out; one with an empty text counts as absent.
+    pub(crate) fn take_text(&mut self, name: &str) -> Option<&'a Node> {
+        self.take(name)
+            .filter(|node| !matches!(&node.value, Value::Scalar { text, .. } if text.is_empty()))
+    }
+
+    /// Takes a field whose value null is something else than its default: what `read` makes of it.
+    pub(crate) fn read_even_null<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&'a Node) -> Result<T, ConfigError>,
+    ) -> Result<Option<T>, ConfigError> {
+        self.take_even_null(name).map(read).transpose()
+    }
+
     /// Takes a field and reads it.
     pub(crate) fn read<T>(
         &mut self,
@@ -77,7 +92,12 @@ impl<'a> Fields<'a> {
                     format!("field {} not found in type {}", key.name, self.type_name),
                 ));
             }
-            if !node.is_vacuous() {
+            // A list with an empty item asks for something, if only for an error.
+            let empty = match &node.value {
+                Value::Sequence(items) => items.is_empty(),
+                _ => node.is_vacuous(),
+            };
+            if !empty {
                 return Err(ConfigError::new(
                     Some(key.at),
                     format!("not supported yet: {}", key.name),
@@ -108,16 +128,28 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// A string: the text of any scalar.
+/// Refuses a section that Varve does not have and that says something even where it is empty.
+pub(crate) fn refuse_even_empty(fields: &mut Fields<'_>, name: &str) -> Result<(), ConfigError> {
+    match fields.take(name) {
+        None => Ok(()),
+        Some(node) => error_at(node, format!("not supported yet: {name}")),
+    }
+}
+
+/// A string: the text of any scalar; null is the empty one.
 pub(crate) fn string(node: &Node) -> Result<String, ConfigError> {
     match &node.value {
+        Value::Scalar { .. } if node.is_null() => Ok(String::new()),
         Value::Scalar { text, .. } => Ok(text.clone()),
         _ => cannot_unmarshal(node, "string"),
     }
 }
 
-/// A boolean, by the words of YAML 1.1.
+/// A boolean, by the words of YAML 1.1; null is false.
 pub(crate) fn boolean(node: &Node) -> Result<bool, ConfigError> {
+    if node.is_null() {
+        return Ok(false);
+    }
     if let Value::Scalar { text, plain: true } = &node.value {
         match text.as_str() {
             "true" | "True" | "TRUE" | "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => {
@@ -133,14 +165,71 @@ pub(crate) fn boolean(node: &Node) -> Result<bool, ConfigError> {
     cannot_unmarshal(node, "bool")
 }
 
-/// A whole number that is not negative.
+/// A whole number that is not negative, in the notations of YAML 1.1. Of a fraction the whole part counts.
 pub(crate) fn unsigned(node: &Node) -> Result<u64, ConfigError> {
-    if let Value::Scalar { text, plain: true } = &node.value
-        && let Ok(number) = text.replace('_', "").parse()
-    {
-        return Ok(number);
+    let number = match &node.value {
+        Value::Scalar { text, plain: true } => number(text),
+        _ => None,
+    };
+    match number {
+        Some(Number::Whole(whole)) if whole >= 0 => Ok(u64::try_from(whole).unwrap_or(u64::MAX)),
+        Some(Number::Fraction(fraction)) if fraction >= 0.0 => Ok(fraction as u64),
+        _ => cannot_unmarshal(node, "uint"),
     }
-    cannot_unmarshal(node, "uint")
+}
+
+/// A whole number.
+pub(crate) fn integer(node: &Node) -> Result<i64, ConfigError> {
+    let number = match &node.value {
+        Value::Scalar { text, plain: true } => number(text),
+        _ => None,
+    };
+    let whole = match number {
+        Some(Number::Whole(whole)) => i64::try_from(whole).ok(),
+        Some(Number::Fraction(fraction)) => Some(fraction as i64),
+        None => None,
+    };
+    whole.map_or_else(|| cannot_unmarshal(node, "int"), Ok)
+}
+
+enum Number {
+    Whole(i128),
+    Fraction(f64),
+}
+
+/// Reads a number: decimal, `0x`, `0o` or `0` for octal, `0b`, or a float; underscores do not count.
+fn number(text: &str) -> Option<Number> {
+    let text = text.replace('_', "");
+    let (negative, digits) = match text.strip_prefix('-') {
+        Some(digits) => (true, digits),
+        None => (false, text.strip_prefix('+').unwrap_or(&text)),
+    };
+    let prefixes = [
+        ("0x", 16),
+        ("0X", 16),
+        ("0o", 8),
+        ("0O", 8),
+        ("0b", 2),
+        ("0B", 2),
+        ("0", 8),
+    ];
+    let (digits, radix) = prefixes
+        .into_iter()
+        .find_map(|(prefix, radix)| Some((digits.strip_prefix(prefix)?, radix)))
+        .filter(|(digits, _)| !digits.is_empty())
+        .unwrap_or((digits, 10));
+    let plain = digits.chars().all(|c| c.is_digit(radix));
+    if plain
+        && let Ok(whole) = i128::from_str_radix(digits, radix)
+        && whole <= i128::from(u64::MAX)
+    {
+        return Some(Number::Whole(if negative { -whole } else { whole }));
+    }
+    let is_float = text
+        .bytes()
+        .all(|b| b.is_ascii_digit() || matches!(b, b'.' | b'e' | b'E' | b'+' | b'-'));
+    let value = text.parse::<f64>().ok().filter(|_| is_float)?;
+    Some(Number::Fraction(value))
 }
 
 /// A duration.

@@ -201,9 +201,14 @@ impl GlobalConfig {
             ),
             limits: ScrapeLimits::take(&mut fields)?,
             validation: fields
-                .read("metric_name_validation_scheme", name_validation)?
+                .take_text("metric_name_validation_scheme")
+                .map(name_validation)
+                .transpose()?
                 .unwrap_or_default(),
-            escaping: fields.read("metric_name_escaping_scheme", Escaping::decode)?,
+            escaping: fields
+                .take_text("metric_name_escaping_scheme")
+                .map(Escaping::decode)
+                .transpose()?,
             extra_scrape_metrics: fields
                 .read("extra_scrape_metrics", boolean)?
                 .unwrap_or(false),

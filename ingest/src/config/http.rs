@@ -3,8 +3,9 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::decode::{Fields, boolean, error_at, string};
+use super::decode::{Fields, boolean, error_at, refuse_even_empty, string};
 use super::error::ConfigError;
+use super::headers::{CustomHeader, custom_headers};
 use super::yaml::Node;
 
 /// A text that is never shown.
@@ -123,6 +124,8 @@ pub struct HttpClientConfig {
     pub basic_auth: Option<BasicAuth>,
     /// An `Authorization` header; the deprecated `bearer_token` ends up here too.
     pub authorization: Option<Authorization>,
+    /// Headers that every request gets besides those that a scrape has (`http_headers`).
+    pub headers: Vec<CustomHeader>,
     /// TLS settings.
     pub tls: TlsConfig,
     /// Whether redirects are followed.
@@ -136,6 +139,7 @@ impl Default for HttpClientConfig {
         Self {
             basic_auth: None,
             authorization: None,
+            headers: Vec::new(),
             tls: TlsConfig::default(),
             follow_redirects: true,
             enable_http2: true,
@@ -144,13 +148,8 @@ impl Default for HttpClientConfig {
 }
 
 /// Fields of Prometheus's HTTP client configuration that Varve does not have.
-pub(super) const UNSUPPORTED: [&str; 5] = [
-    "http_headers",
-    "no_proxy",
-    "oauth2",
-    "proxy_connect_header",
-    "proxy_url",
-];
+pub(super) const UNSUPPORTED: [&str; 4] =
+    ["no_proxy", "oauth2", "proxy_connect_header", "proxy_url"];
 
 /// Takes `name`, or `name_file` as a path, of which at most one may be given.
 fn source<T>(
@@ -160,8 +159,8 @@ fn source<T>(
     inline: impl Fn(&Node) -> Result<T, ConfigError>,
     conflict: &str,
 ) -> Result<Option<Source<T>>, ConfigError> {
-    let value = fields.take(name);
-    let file = fields.take(&format!("{name}_file"));
+    let value = fields.take_text(name);
+    let file = fields.take_text(&format!("{name}_file"));
     match (value, file) {
         (Some(_), Some(second)) => error_at(second, conflict),
         (Some(value), None) => inline(value).map(|v| Some(Source::Inline(v))),
@@ -177,8 +176,8 @@ impl HttpClientConfig {
         owner: &Node,
         directory: &Path,
     ) -> Result<Self, ConfigError> {
-        let bearer_node = fields.take("bearer_token");
-        let bearer_file_node = fields.take("bearer_token_file");
+        let bearer_node = fields.take_text("bearer_token");
+        let bearer_file_node = fields.take_text("bearer_token_file");
         let basic_node = fields.take("basic_auth");
         let authorization_node = fields.take("authorization");
         if bearer_node.is_some() && bearer_file_node.is_some() {
@@ -210,6 +209,7 @@ impl HttpClientConfig {
                 "at most one of basic_auth, oauth2 & authorization must be configured",
             );
         }
+        refuse_even_empty(fields, "oauth2")?;
         fields.accept_only("proxy_from_environment", "false")?;
         let authorization = match authorization_node {
             Some(node) => Some(Authorization::decode(node, directory)?),
@@ -223,11 +223,18 @@ impl HttpClientConfig {
                 .map(|node| BasicAuth::decode(node, directory))
                 .transpose()?,
             authorization,
+            headers: fields
+                .read("http_headers", |node| custom_headers(node, directory))?
+                .unwrap_or_default(),
             tls: fields
                 .read("tls_config", |node| TlsConfig::decode(node, directory))?
                 .unwrap_or_default(),
-            follow_redirects: fields.read("follow_redirects", boolean)?.unwrap_or(true),
-            enable_http2: fields.read("enable_http2", boolean)?.unwrap_or(true),
+            follow_redirects: fields
+                .read_even_null("follow_redirects", boolean)?
+                .unwrap_or(true),
+            enable_http2: fields
+                .read_even_null("enable_http2", boolean)?
+                .unwrap_or(true),
         })
     }
 }

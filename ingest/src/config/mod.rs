@@ -9,6 +9,7 @@ mod builtin;
 mod decode;
 mod error;
 mod global;
+mod headers;
 mod http;
 mod protocol;
 mod relabel;
@@ -19,9 +20,10 @@ mod yaml;
 use std::path::Path;
 use std::sync::Arc;
 
-use self::decode::{Fields, error_at, list, unsigned};
+use self::decode::{Fields, error_at, integer, list, refuse_even_empty};
 pub use self::error::ConfigError;
 pub use self::global::{Escaping, GlobalConfig, ScrapeLimits};
+pub use self::headers::CustomHeader;
 pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
@@ -77,7 +79,7 @@ impl Config {
         // Settings of Go's runtime, which there is none of here.
         fields.read("runtime", |node| {
             let mut runtime = Fields::of(node, "config.RuntimeConfig")?;
-            runtime.read("gogc", unsigned)?;
+            runtime.read("gogc", integer)?;
             runtime.finish(&[])
         })?;
         let mut scrape_configs: Vec<Arc<ScrapeConfig>> = Vec::new();
@@ -95,6 +97,7 @@ impl Config {
                 Ok(())
             })?;
         }
+        refuse_even_empty(&mut fields, "tracing")?;
         fields.finish(&UNSUPPORTED)?;
         Ok(Self {
             global,

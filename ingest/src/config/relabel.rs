@@ -39,29 +39,37 @@ fn rule(node: &Node, validation: NameValidation) -> Result<RelabelRule, ConfigEr
             Some(regex)
         }
     };
-    let action = match fields.take("action") {
+    let action = match fields.take_even_null("action") {
         None => default.action,
+        Some(node) if node.is_null() => return error_at(node, "relabel action cannot be empty"),
         Some(node) => Action::parse(&string(node)?).or_else(|reason| error_at(node, reason))?,
     };
     let source_labels = fields.read("source_labels", |node| {
         list(node, |item| {
             let name = string(item)?;
-            if name.is_empty() {
+            if name.is_empty() && !item.is_null() {
                 return error_at(item, "\"\" is not a valid label name");
             }
             Ok(name)
         })
     })?;
+    let names_no_sources = source_labels.as_ref().is_some_and(Vec::is_empty);
+    if names_no_sources && matches!(action, Action::LabelDrop | Action::LabelKeep) {
+        return error_at(
+            node,
+            format!("{action} action requires only 'regex', and no other fields"),
+        );
+    }
     let rule = RelabelRule {
         source_labels: source_labels.unwrap_or_default(),
         separator: fields
-            .read("separator", string)?
+            .read_even_null("separator", string)?
             .unwrap_or(default.separator),
         regex,
         modulus: fields.read("modulus", unsigned)?.unwrap_or(0),
         target_label: fields.read("target_label", string)?.unwrap_or_default(),
         replacement: fields
-            .read("replacement", string)?
+            .read_even_null("replacement", string)?
             .unwrap_or(default.replacement),
         action,
         validation,

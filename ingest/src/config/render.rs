@@ -3,6 +3,7 @@
 
 use std::path::Path;
 
+use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
 use super::scrape::{FileDiscoveryConfig, ScrapeConfig};
 use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol};
@@ -240,6 +241,27 @@ fn http(entries: &mut Entries, http: &HttpClientConfig) {
     entries
         .flag("follow_redirects", http.follow_redirects)
         .flag("enable_http2", http.enable_http2);
+    if !http.headers.is_empty() {
+        let headers = http.headers.iter();
+        let headers = headers.map(|header| (header.name.clone(), custom_header(header)));
+        entries.put("http_headers", Yaml::Map(headers.collect()));
+    }
+}
+
+fn custom_header(header: &CustomHeader) -> Yaml {
+    let texts = |texts: Vec<String>| texts.into_iter().map(Yaml::Text).collect();
+    let mut entries = Entries::default();
+    entries
+        .list_if_set("values", texts(header.values.clone()))
+        .list_if_set(
+            "secrets",
+            texts(header.secrets.iter().map(Secret::to_string).collect()),
+        )
+        .list_if_set(
+            "files",
+            texts(header.files.iter().map(|file| path(file)).collect()),
+        )
+        .map()
 }
 
 fn rule(rule: &RelabelRule) -> Yaml {

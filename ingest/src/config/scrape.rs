@@ -66,7 +66,7 @@ pub struct ScrapeConfig {
 /// One entry of `file_sd_configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileDiscoveryConfig {
-    /// The files; the last part of a path may have `*` in it.
+    /// The files; the last part of a path may be a pattern with `*`, `?` and `[…]`.
     pub files: Vec<PathBuf>,
     /// How often files are read again even where nothing seems to have changed.
     pub refresh_interval: Duration,
@@ -145,7 +145,12 @@ impl ScrapeConfig {
             honor_timestamps: flag(&mut fields, "honor_timestamps", true)?,
             track_timestamps_staleness: flag(&mut fields, "track_timestamps_staleness", false)?,
             params: fields
-                .read("params", |node| map(node, |_, values| strings(values)))?
+                .read("params", |node| {
+                    map(node, |_, values| match values.is_null() {
+                        true => Ok(Vec::new()),
+                        false => strings(values),
+                    })
+                })?
                 .unwrap_or_default(),
             scrape_interval,
             scrape_timeout,
@@ -153,22 +158,22 @@ impl ScrapeConfig {
                 .or_else(|| global.scrape_protocols.clone())
                 .unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec()),
             fallback_scrape_protocol: fields
-                .read("fallback_scrape_protocol", ScrapeProtocol::decode)?,
+                .take_text("fallback_scrape_protocol")
+                .map(ScrapeProtocol::decode)
+                .transpose()?,
             metrics_path: fields
-                .read("metrics_path", string)?
+                .read_even_null("metrics_path", string)?
                 .unwrap_or_else(|| "/metrics".to_owned()),
             scheme: fields
-                .read("scheme", string)?
+                .read_even_null("scheme", string)?
                 .unwrap_or_else(|| "http".to_owned()),
             enable_compression: flag(&mut fields, "enable_compression", true)?,
             limits: ScrapeLimits::take(&mut fields)?.or(&global.limits),
             validation,
             escaping,
-            extra_scrape_metrics: flag(
-                &mut fields,
-                "extra_scrape_metrics",
-                global.extra_scrape_metrics,
-            )?,
+            extra_scrape_metrics: fields
+                .read("extra_scrape_metrics", boolean)?
+                .unwrap_or(global.extra_scrape_metrics),
             http: HttpClientConfig::take(&mut fields, node, directory)?,
             relabel_configs,
             metric_relabel_configs: fields
@@ -232,7 +237,7 @@ impl ScrapeConfig {
 }
 
 fn flag(fields: &mut Fields<'_>, name: &str, default: bool) -> Result<bool, ConfigError> {
-    Ok(fields.read(name, boolean)?.unwrap_or(default))
+    Ok(fields.read_even_null(name, boolean)?.unwrap_or(default))
 }
 
 fn times(
@@ -267,9 +272,15 @@ fn naming(
     node: &Node,
     global: &GlobalConfig,
 ) -> Result<(NameValidation, Escaping), ConfigError> {
-    let own_validation = fields.read("metric_name_validation_scheme", name_validation)?;
+    let own_validation = fields
+        .take_text("metric_name_validation_scheme")
+        .map(name_validation)
+        .transpose()?;
     let validation = own_validation.unwrap_or(global.validation);
-    let own_escaping = fields.read("metric_name_escaping_scheme", Escaping::decode)?;
+    let own_escaping = fields
+        .take_text("metric_name_escaping_scheme")
+        .map(Escaping::decode)
+        .transpose()?;
     let escaping = own_escaping.unwrap_or_else(|| match (own_validation, global.escaping) {
         (None, Some(escaping)) => escaping,
         _ => Escaping::default_for(validation),
@@ -356,13 +367,13 @@ impl FileDiscoveryConfig {
     }
 }
 
-/// A path with at most one `*`, in its last part, that ends in `.json`, `.yml` or `.yaml`.
+/// A path that has `*` in its last part only and ends in `.json`, `.yml` or `.yaml`, all in lower or all in upper case.
 fn is_discovery_file(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let known = [".json", ".yml", ".yaml"]
+    let known = [".json", ".yml", ".yaml", ".JSON", ".YML", ".YAML"]
         .iter()
-        .any(|suffix| lower.len() > suffix.len() && lower.ends_with(suffix));
-    let mut parts = name.split('*');
-    let after_star = parts.nth(1).unwrap_or("");
-    known && parts.next().is_none() && !after_star.contains('/')
+        .any(|suffix| name.ends_with(suffix));
+    known
+        && name
+            .split_once('*')
+            .is_none_or(|(_, rest)| !rest.contains('/'))
 }

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod notations;
+
 use super::*;
 use crate::names::NameValidation;
 use std::time::Duration;

@@ -105,6 +105,7 @@ impl Node {
 
 /// Reads the first document of a file. An empty file is a null node.
 pub(crate) fn parse(text: &str) -> Result<Node, ConfigError> {
+    refuse_other_versions(text)?;
     let mut composer = Composer {
         parser: Parser::new_from_str_with_options(
             text,
@@ -263,6 +264,25 @@ fn collect_merge(value: Node, merged: &mut Vec<(Key, Node)>) -> Result<(), Confi
     Ok(())
 }
 
+/// Refuses a file that says it is of a version other than 1.1, the one that Prometheus reads.
+fn refuse_other_versions(text: &str) -> Result<(), ConfigError> {
+    let mut lines = (1..).zip(text.lines());
+    let directive = lines
+        .by_ref()
+        .take_while(|(_, line)| line.is_empty() || line.starts_with(['%', '#']))
+        .find_map(|(number, line)| Some((number, line.strip_prefix("%YAML")?)));
+    match directive {
+        Some((line, version)) if version.split('#').next().unwrap_or("").trim() != "1.1" => {
+            let at = Position { line, column: 1 };
+            Err(ConfigError::new(
+                Some(at),
+                "yaml: found incompatible YAML document",
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn size(node: &Node) -> usize {
     1 + match &node.value {
         Value::Scalar { .. } => 0,
@@ -320,5 +340,11 @@ mod tests {
         let error = parse("a: [1, 2\nb: c\n").unwrap_err();
         assert!(error.position().is_some_and(|at| at.line >= 1), "{error}");
         assert!(parse("").unwrap().is_null());
+        assert!(parse("%YAML 1.1\n---\na: 1\n").is_ok());
+        let error = parse("# x\n%YAML 1.2\n---\na: 1\n").unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "line 2, column 1: yaml: found incompatible YAML document"
+        );
     }
 }

@@ -126,15 +126,16 @@ fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
     parse_target_groups(&text, &file).map_err(|error| error.to_string())
 }
 
-/// The files that a path with a `*` in its last part stands for; a path without one stands for itself where it exists.
+/// The files that a path with a pattern in its last part stands for; one without stands for itself where it exists.
 fn expand(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy();
-    let Some((prefix, suffix)) = name.split_once('*') else {
+    if !name.contains(['*', '?', '[']) {
         return match pattern.exists() {
             true => vec![pattern.to_owned()],
             false => Vec::new(),
         };
-    };
+    }
+    let pattern_chars: Vec<char> = name.chars().collect();
     let folder = match pattern.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -144,15 +145,54 @@ fn expand(pattern: &Path) -> Vec<PathBuf> {
     };
     let mut files: Vec<_> = entries
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
-        .filter(|file| {
-            file.len() >= prefix.len() + suffix.len()
-                && file.starts_with(prefix)
-                && file.ends_with(suffix)
-        })
+        .filter(|file| matches(&pattern_chars, &file.chars().collect::<Vec<_>>()))
         .map(|file| pattern.with_file_name(file))
         .collect();
     files.sort();
     files
+}
+
+/// Whether a name matches a pattern: `*` is any text, `?` any character, `[a-z]` and `[^a-z]` one of a set or none of it, and
+/// a backslash takes the character after it as it is.
+fn matches(pattern: &[char], name: &[char]) -> bool {
+    match (pattern, name) {
+        ([], _) => name.is_empty(),
+        (['*', rest @ ..], _) => (0..=name.len()).any(|at| matches(rest, &name[at..])),
+        (['?', rest @ ..], [_, name @ ..]) => matches(rest, name),
+        (['[', set @ ..], [c, name @ ..]) => match take_set(set, *c) {
+            Some((true, rest)) => matches(rest, name),
+            _ => false,
+        },
+        (['\\', c, rest @ ..], [first, name @ ..]) | ([c, rest @ ..], [first, name @ ..]) => {
+            c == first && matches(rest, name)
+        }
+        _ => false,
+    }
+}
+
+/// Reads a set after its opening bracket: whether it has the character, and the pattern after it.
+fn take_set(set: &[char], c: char) -> Option<(bool, &[char])> {
+    let (negated, mut rest) = match set {
+        ['^', rest @ ..] => (true, rest),
+        _ => (false, set),
+    };
+    let mut found = false;
+    let mut first = true;
+    loop {
+        match rest {
+            [']', after @ ..] if !first => return Some((found != negated, after)),
+            [low, '-', high, after @ ..] if *high != ']' => {
+                found |= (*low..=*high).contains(&c);
+                rest = after;
+            }
+            [one, after @ ..] => {
+                found |= *one == c;
+                rest = after;
+            }
+            [] => return None,
+        }
+        first = false;
+    }
 }
 
 #[cfg(test)]
@@ -186,6 +226,29 @@ mod tests {
         std::fs::remove_file(folder.path().join("t1.yml")).unwrap();
         assert!(found.poll());
         assert_eq!(addresses(&found), ["b:1", "c:1"]);
+    }
+
+    #[test]
+    fn patterns_are_those_of_go() {
+        for (pattern, name, expected) in [
+            ("a*.json", "a.json", true),
+            ("a*b*.json", "axbyb.json", true),
+            ("a*b*.json", "axy.json", false),
+            ("a?.yml", "ab.yml", true),
+            ("a?.yml", "a.yml", false),
+            ("[a-c]x.yml", "bx.yml", true),
+            ("[^a-c]x.yml", "bx.yml", false),
+            ("[a.yml", "[a.yml", false),
+            ("\\*.yml", "*.yml", true),
+            ("\\*.yml", "x.yml", false),
+        ] {
+            let chars = |text: &str| text.chars().collect::<Vec<_>>();
+            assert_eq!(
+                matches(&chars(pattern), &chars(name)),
+                expected,
+                "{pattern}"
+            );
+        }
     }
 
     #[test]

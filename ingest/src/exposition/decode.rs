@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use varve_storage::{METRIC_NAME, MetricType};
 
-use super::number::format_bound;
+use super::number::{format_bound, parse_go_float};
 use super::parser::Parser;
 use super::{ExpositionError, Format};
 
@@ -24,7 +24,8 @@ impl Parser<'_> {
     /// The labels of the last series that was not the expected one, the metric name first, else as written.
     ///
     /// The bounds of classic histograms (`le`) and summaries (`quantile`) are written as OpenMetrics does (`1.0`), so
-    /// that both formats give the same series. A name that is not UTF-8, and a name that occurs twice, are errors.
+    /// that both formats give the same series. A name that is not UTF-8 is an error; [`repeated_name`] finds one that occurs
+    /// twice.
     pub fn labels(&self) -> Result<Vec<(String, String)>, ExpositionError> {
         let mut labels = Vec::with_capacity(self.labels.len() + 1);
         if let Some(name) = &self.name {
@@ -37,15 +38,8 @@ impl Parser<'_> {
                 (self.kind, name.as_str()),
                 (MetricType::Histogram, "le") | (MetricType::Summary, "quantile")
             );
-            let bound = is_bound
-                .then(|| super::number::parse_float(value.as_bytes()).ok())
-                .flatten();
+            let bound = is_bound.then(|| parse_go_float(&value)).flatten();
             let value = bound.map_or(value, format_bound);
-            if labels.iter().any(|(other, _)| *other == name) {
-                return Err(
-                    self.failure(format!("label name {name:?} is not unique: invalid sample"))
-                );
-            }
             labels.push((name, value));
         }
         Ok(labels)
@@ -77,6 +71,14 @@ impl Parser<'_> {
             ))),
         }
     }
+}
+
+/// The first name that a series has twice among its labels.
+pub fn repeated_name(labels: &[(String, String)]) -> Option<&str> {
+    let mut names = labels.iter().enumerate();
+    names
+        .find(|(i, (name, _))| labels[..*i].iter().any(|(other, _)| other == name))
+        .map(|(_, (name, _))| name.as_str())
 }
 
 /// Resolves `\\`, `\n` and, where `quotes` says so, `\"`. Any other backslash stays.

@@ -13,6 +13,7 @@
 
 mod decode;
 mod failure;
+mod media_type;
 mod number;
 mod openmetrics;
 mod parser;
@@ -23,7 +24,7 @@ use std::borrow::Cow;
 use thiserror::Error;
 use varve_storage::MetricType;
 
-pub use self::decode::ParsedExemplar;
+pub use self::decode::{ParsedExemplar, repeated_name};
 pub use self::parser::Parser;
 
 /// The bits of the NaN that every exposed NaN becomes, so that none is mistaken for a stale marker.
@@ -75,16 +76,23 @@ pub struct Sample<'a> {
 }
 
 impl Format {
-    /// The format of a response by its Content-Type. `fallback` stands in where that is missing or unknown; `Err` says
-    /// why there is none.
+    /// The format of a response by its Content-Type. `fallback` stands in where that is missing, malformed or unknown; `Err`
+    /// says why there is none.
     pub fn of(content_type: Option<&str>, fallback: Option<Self>) -> Result<Self, String> {
         let Some(content_type) = content_type.filter(|t| !t.is_empty()) else {
             return fallback.ok_or_else(|| {
                 "non-compliant scrape target sending blank Content-Type and no fallback_scrape_protocol specified for target".to_owned()
             });
         };
-        let media_type = content_type.split(';').next().unwrap_or_default().trim();
-        match media_type.to_ascii_lowercase().as_str() {
+        let media_type = match media_type::media_type(content_type) {
+            Ok(media_type) => media_type,
+            Err(reason) => {
+                return fallback.ok_or_else(|| {
+                    format!("cannot parse Content-Type {content_type:?} and no fallback_scrape_protocol for target: {reason}")
+                });
+            }
+        };
+        match media_type.as_str() {
             "application/openmetrics-text" => Ok(Self::OpenMetrics),
             "text/plain" => Ok(Self::Text),
             "application/vnd.google.protobuf" => {

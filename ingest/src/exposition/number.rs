@@ -114,6 +114,74 @@ fn parse_any(token: &[u8]) -> Result<f64, String> {
     Ok(value)
 }
 
+/// Parses a float with all that `strconv.ParseFloat` takes: hexadecimal floats and underscores between digits too.
+pub(super) fn parse_go_float(text: &str) -> Option<f64> {
+    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let hexadecimal = unsigned
+        .strip_prefix("0x")
+        .or_else(|| unsigned.strip_prefix("0X"));
+    if text.contains('_') && !are_underscores_between_digits(hexadecimal, unsigned) {
+        return None;
+    }
+    let Some(digits) = hexadecimal else {
+        return parse_float(text.replace('_', "").as_bytes()).ok();
+    };
+    let value = parse_hexadecimal(&digits.replace('_', ""))?;
+    Some(if text.starts_with('-') { -value } else { value })
+}
+
+/// Whether every underscore has a digit, or the prefix `0x`, before it and a digit after it.
+fn are_underscores_between_digits(hexadecimal: Option<&str>, unsigned: &str) -> bool {
+    let is_digit = |b: u8| match hexadecimal {
+        Some(_) => b.is_ascii_hexdigit(),
+        None => b.is_ascii_digit(),
+    };
+    let bytes = hexadecimal.unwrap_or(unsigned).as_bytes();
+    bytes.iter().enumerate().all(|(i, b)| {
+        let before = match i.checked_sub(1) {
+            Some(i) => bytes.get(i).copied().is_some_and(is_digit),
+            None => hexadecimal.is_some(),
+        };
+        *b != b'_' || (before && bytes.get(i + 1).copied().is_some_and(is_digit))
+    })
+}
+
+/// Parses what follows `0x`: digits with or without a point, then `p` and a binary exponent. Overflow is no value.
+fn parse_hexadecimal(text: &str) -> Option<f64> {
+    let (mantissa, exponent) = text.split_once(['p', 'P'])?;
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    if whole.is_empty() && fraction.is_empty() {
+        return None;
+    }
+    let exponent_digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
+    if exponent_digits.is_empty() || !exponent_digits.bytes().all(|b| b.is_ascii_digit()) {
+        return None;
+    }
+    // What is larger overflows or vanishes anyway.
+    let mut exponent = exponent
+        .parse::<i32>()
+        .unwrap_or(match exponent.as_bytes() {
+            [b'-', ..] => -1_000_000,
+            _ => 1_000_000,
+        });
+    let mut value: u64 = 0;
+    for (i, digit) in whole.chars().chain(fraction.chars()).enumerate() {
+        let digit = digit.to_digit(16)?;
+        if value >> 60 == 0 {
+            value = value << 4 | u64::from(digit);
+            exponent = exponent.saturating_sub(if i < whole.len() { 0 } else { 4 });
+        } else {
+            // Only whether anything is left over matters for rounding.
+            value |= u64::from(digit != 0);
+            exponent = exponent.saturating_add(if i < whole.len() { 4 } else { 0 });
+        }
+    }
+    let exponent = exponent.clamp(-2_200, 2_200);
+    // In two steps, since a power of two alone may be out of range.
+    let value = value as f64 * 2_f64.powi(exponent / 2) * 2_f64.powi(exponent - exponent / 2);
+    value.is_finite().then_some(value)
+}
+
 /// Writes a float as the values of `le` and `quantile` are stored: Go's shortest form, with `.0` where it would look
 /// like an integer.
 pub(super) fn format_bound(value: f64) -> String {
@@ -244,6 +312,35 @@ mod tests {
             (f64::NAN, "NaN"),
         ] {
             assert_eq!(format_bound(value), text);
+        }
+    }
+
+    #[test]
+    fn bounds_are_read_with_all_that_go_reads() {
+        for (text, value) in [
+            ("1", Some(1.0)),
+            ("1_0", Some(10.0)),
+            ("-1_0.2_5e1_0", Some(-1.025e11)),
+            ("0x1p-2", Some(0.25)),
+            ("-0X1.8P+1", Some(-3.0)),
+            ("0x_1p4", Some(16.0)),
+            ("0x.8p0", Some(0.5)),
+            ("0x1fffffffffffff8p0", Some(144_115_188_075_855_870.0)),
+            ("+Inf", Some(f64::INFINITY)),
+            ("0x1", None),
+            ("0x1p", None),
+            ("0xp1", None),
+            ("0x1p9999", None),
+            ("0x1p-99999999999", Some(0.0)),
+            ("_1", None),
+            ("1_", None),
+            ("1__0", None),
+            ("1_.5", None),
+            ("1e400", None),
+            ("i_nf", None),
+            ("", None),
+        ] {
+            assert_eq!(parse_go_float(text), value, "{text}");
         }
     }
 

@@ -28,7 +28,9 @@ impl<'a> Parser<'a> {
     fn open_metrics_comment(&mut self) -> Result<Option<Entry<'a>>, ExpositionError> {
         let rest = self.rest();
         if let Some(after) = rest.strip_prefix(b"# EOF") {
-            if after.is_empty() || after == b"\n" {
+            // A NUL ends the input, as it does in Prometheus.
+            let after = after.strip_prefix(b"\n").unwrap_or(after);
+            if matches!(after.first(), None | Some(0)) {
                 self.at = self.input.len();
                 return Ok(None);
             }
@@ -168,14 +170,22 @@ impl<'a> Parser<'a> {
         if self.take_exemplar()? {
             return Ok(None);
         }
-        let timestamp_ms = self.open_metrics_timestamp("timestamp")?;
+        // Behind a value, a hash sign on its own begins an exemplar or nothing.
+        let timestamp_ms = match self.rest() {
+            [b' ', b'#', b' ', ..] => None,
+            _ => self.open_metrics_timestamp("timestamp")?,
+        };
         if timestamp_ms.is_some() && self.take_exemplar()? {
             return Ok(timestamp_ms);
         }
-        self.open_metrics_line_end(match timestamp_ms {
-            Some(_) => "expected next entry after timestamp",
-            None => "expected timestamp or new record",
-        })?;
+        if timestamp_ms.is_some() {
+            self.open_metrics_line_end("expected next entry after timestamp")?;
+        } else if let Err(error) = self.open_metrics_line_end("expected timestamp or new record") {
+            if self.byte().is_none() {
+                return Err(error);
+            }
+            self.pending = Some(error);
+        }
         Ok(timestamp_ms)
     }
 

@@ -25,6 +25,8 @@ pub struct Parser<'a> {
     pub(super) labels: Vec<(Range<usize>, Range<usize>)>,
     /// The exemplar of the last series.
     pub(super) exemplar: Option<RawExemplar>,
+    /// What is wrong behind the last series. The series itself counts, so this is told after it.
+    pub(super) pending: Option<ExpositionError>,
 }
 
 /// An exemplar as it is written.
@@ -74,12 +76,16 @@ impl<'a> Parser<'a> {
             name: None,
             labels: Vec::new(),
             exemplar: None,
+            pending: None,
         }
     }
 
     /// The next entry; `None` at the end. `expected` is how the next series is probably written, empty for no guess.
     pub fn next(&mut self, expected: &[u8]) -> Result<Option<Entry<'a>>, ExpositionError> {
         self.exemplar = None;
+        if let Some(error) = self.pending.take() {
+            return Err(error);
+        }
         match self.format {
             Format::Text => self.next_text(expected),
             Format::OpenMetrics => self.next_open_metrics(expected),

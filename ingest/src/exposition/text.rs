@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use memchr::memchr;
+use memchr::{memchr, memchr2};
 
 use super::decode::unescape_help;
 use super::failure::State;
@@ -16,8 +16,8 @@ impl<'a> Parser<'a> {
         expected: &[u8],
     ) -> Result<Option<Entry<'a>>, ExpositionError> {
         loop {
-            self.skip_blanks();
             self.start = self.at;
+            self.skip_blanks();
             match self.byte() {
                 // A NUL where a line begins ends the input, as it does in Prometheus.
                 None | Some(0) => return Ok(None),
@@ -37,6 +37,11 @@ impl<'a> Parser<'a> {
         self.at += 1;
         let blanks = self.at;
         self.skip_blanks();
+        let line_end = memchr2(b'\n', 0, self.rest());
+        if line_end.is_some_and(|end| self.is_end_in_comment(end, blanks)) {
+            self.at = self.input.len();
+            return Ok(None);
+        }
         let keyword = match self.rest() {
             _ if self.at == blanks => None,
             [b'H', b'E', b'L', b'P', next, ..] if is_blank(*next) => Some("HELP"),
@@ -48,7 +53,9 @@ impl<'a> Parser<'a> {
             return Ok(None);
         };
         self.at += keyword.len();
-        self.skip_blanks();
+        while self.byte().is_some_and(|b| is_blank(b) || b == 0) {
+            self.at += 1;
+        }
         let family = self.take_family(keyword)?;
         let text = match self.take_line() {
             line if line.iter().all(|b| is_blank(*b)) => &[][..],
@@ -70,6 +77,12 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// Whether a NUL, `end` bytes ahead in a comment, ends the input, as it does in Prometheus: right behind the blanks after
+    /// the hash sign, and anywhere if there are none. `blanks`: where they begin.
+    fn is_end_in_comment(&self, end: usize, blanks: usize) -> bool {
+        self.rest().get(end) == Some(&0) && (end == 0 || self.at == blanks)
+    }
+
     /// Steps over the rest of the line and gives it without the line break.
     fn take_line(&mut self) -> &'a [u8] {
         let rest = self.rest();
@@ -80,7 +93,11 @@ impl<'a> Parser<'a> {
 
     fn text_series(&mut self, first: u8, expected: &[u8]) -> Result<Entry<'a>, ExpositionError> {
         let start = self.start;
+        let after_blanks = std::mem::replace(&mut self.at, start);
         let expected = self.take_expected(expected);
+        if !expected {
+            self.at = after_blanks;
+        }
         let series = if expected {
             self.since(start)
         } else {
@@ -116,7 +133,8 @@ impl<'a> Parser<'a> {
         if !is_name_start(first) {
             return Err(self.unexpected("expected a valid start token", State::Start));
         }
-        self.name = self.take_name();
+        // Blanks before a name are part of it, as they are to Prometheus.
+        self.name = self.take_name().map(|name| start..name.end);
         self.labels.clear();
         let series = self.since(start);
         let after_name = self.at;

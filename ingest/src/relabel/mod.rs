@@ -3,6 +3,7 @@
 //! Used twice: `relabel_configs` on a target before it is scraped, `metric_relabel_configs` on every new series.
 //! Rules apply in order; the first that drops ends it. Actions, defaults, validation and messages are Prometheus's.
 
+mod case;
 mod regex;
 
 use std::fmt;
@@ -10,6 +11,7 @@ use std::fmt;
 use md5::{Digest, Md5};
 use varve_storage::LabelsBuilder;
 
+use self::case::{lowercase, uppercase};
 pub use self::regex::AnchoredRegex;
 use crate::names::NameValidation;
 
@@ -211,11 +213,11 @@ impl RelabelRule {
                 true
             }
             Action::Lowercase => {
-                labels.set(&self.target_label, &value.to_lowercase());
+                labels.set(&self.target_label, &lowercase(&value));
                 true
             }
             Action::Uppercase => {
-                labels.set(&self.target_label, &value.to_uppercase());
+                labels.set(&self.target_label, &uppercase(&value));
                 true
             }
             Action::HashMod => {

@@ -9,6 +9,12 @@ use std::fmt;
 
 use regex::Regex;
 
+/// The POSIX classes that Go knows.
+const POSIX_CLASSES: [&str; 14] = [
+    "alnum", "alpha", "ascii", "blank", "cntrl", "digit", "graph", "lower", "print", "punct",
+    "space", "upper", "word", "xdigit",
+];
+
 /// The largest repetition count that Go accepts.
 const REPEAT_MAX: u32 = 1_000;
 
@@ -17,17 +23,20 @@ const REPEAT_MAX: u32 = 1_000;
 pub struct AnchoredRegex {
     source: String,
     regex: Regex,
+    /// The names of the groups, the first group first. In Go they may start with a digit, and occur more than once.
+    group_names: Vec<Option<String>>,
 }
 
 impl AnchoredRegex {
     /// Compiles an expression; the error is Go's text.
     pub fn new(source: &str) -> Result<Self, String> {
-        let translated = translate(source)?;
+        let (translated, group_names) = translate(source)?;
         let regex = Regex::new(&format!("^(?s:{translated})$"))
             .map_err(|error| parse_error(source, &error.to_string()))?;
         Ok(Self {
             source: source.to_owned(),
             regex,
+            group_names,
         })
     }
 
@@ -49,7 +58,11 @@ impl AnchoredRegex {
         Some(expand_template(template, |name| {
             let group = match name.parse::<usize>() {
                 Ok(index) => captures.get(index),
-                Err(_) => captures.name(name),
+                // The first group of the name that took part in the match.
+                Err(_) => (1..)
+                    .zip(&self.group_names)
+                    .filter(|(_, group)| group.as_deref() == Some(name))
+                    .find_map(|(index, _)| captures.get(index)),
             };
             group.map_or("", |m| m.as_str())
         }))
@@ -121,17 +134,18 @@ fn expand_template<'a>(template: &str, group: impl Fn(&str) -> &'a str) -> Strin
     out
 }
 
-/// Rewrites an expression of Go's syntax for the engine here.
-fn translate(source: &str) -> Result<String, String> {
+/// Rewrites an expression of Go's syntax for the engine here; gives the names of its groups besides.
+fn translate(source: &str) -> Result<(String, Vec<Option<String>>), String> {
     let mut translator = Translator {
         source,
         chars: source.chars().collect(),
         at: 0,
         out: String::with_capacity(source.len() + 8),
         last: Last::Nothing,
+        group_names: Vec::new(),
     };
     translator.run()?;
-    Ok(translator.out)
+    Ok((translator.out, translator.group_names))
 }
 
 /// What stands before the next character, for the errors about repetitions.
@@ -148,6 +162,7 @@ struct Translator<'a> {
     at: usize,
     out: String,
     last: Last,
+    group_names: Vec<Option<String>>,
 }
 
 impl Translator<'_> {
@@ -245,19 +260,21 @@ impl Translator<'_> {
         self.out.push('(');
         self.last = Last::Nothing;
         if self.peek(0) != Some('?') {
+            self.group_names.push(None);
             return Ok(());
         }
-        let named =
-            (self.peek(1) == Some('P') && self.peek(2) == Some('<')) || self.peek(1) == Some('<');
-        if named {
-            while let Some(c) = self.peek(0) {
-                self.at += 1;
-                self.out.push(c);
-                if c == '>' {
-                    return Ok(());
-                }
+        let rest: String = self.chars[self.at..].iter().collect();
+        let named = rest.strip_prefix("?P<").or_else(|| rest.strip_prefix("?<"));
+        if let Some(named) = named {
+            let is_word = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let name = named.split_once('>').map_or("", |(name, _)| name);
+            if name.is_empty() || !name.chars().all(is_word) {
+                return self.fail("invalid named capture");
             }
-            return self.fail("invalid named capture");
+            // The engine here needs no name: names are looked up by number.
+            self.at += rest.chars().count() - named.chars().count() + name.len() + 1;
+            self.group_names.push(Some(name.to_owned()));
+            return Ok(());
         }
         while let Some(c) = self.peek(0) {
             self.at += 1;
@@ -306,7 +323,7 @@ impl Translator<'_> {
                 self.out.push('\\');
                 self.out.push(c);
             }
-            'Q' if !in_class => self.quoted(),
+            'Q' if !in_class => self.quoted()?,
             'a' | 'f' | 't' | 'n' | 'r' | 'v' | 'x' | 'p' | 'P' => {
                 self.out.push('\\');
                 self.out.push(c);
@@ -366,15 +383,17 @@ impl Translator<'_> {
         self.out.push(c);
     }
 
-    fn quoted(&mut self) {
+    fn quoted(&mut self) -> Result<(), String> {
         while let Some(c) = self.peek(0) {
             if c == '\\' && self.peek(1) == Some('E') {
                 self.at += 2;
-                return;
+                return Ok(());
             }
             self.at += 1;
             self.literal(c);
         }
+        // The anchor that Prometheus puts behind the expression is quoted too.
+        self.fail("missing closing )")
     }
 
     /// A bracketed class. Only `]`, `\`, `-`, `^` and POSIX classes are special in Go.
@@ -393,7 +412,7 @@ impl Translator<'_> {
             match c {
                 ']' if !first => break,
                 '\\' => self.escape(true)?,
-                '[' if self.peek(1) == Some(':') => self.braced_posix(),
+                '[' if self.peek(1) == Some(':') => self.braced_posix()?,
                 '-' => {
                     // A dash joins a range only between two members; the engine here wants it escaped elsewhere.
                     self.at += 1;
@@ -413,21 +432,19 @@ impl Translator<'_> {
         Ok(())
     }
 
-    fn braced_posix(&mut self) {
+    /// `[:name:]` inside a class. Without its end it is two ordinary characters.
+    fn braced_posix(&mut self) -> Result<(), String> {
         let rest: String = self.chars[self.at..].iter().collect();
-        match rest[2..].find(":]") {
-            Some(length)
-                if rest[2..2 + length]
-                    .chars()
-                    .all(|c| c == '^' || c.is_ascii_alphabetic()) =>
-            {
-                self.copy(length + 4);
-            }
-            _ => {
-                self.at += 1;
-                self.out.push_str("\\[");
-            }
+        let Some((name, _)) = rest[2..].split_once(":]") else {
+            self.at += 1;
+            self.out.push_str("\\[");
+            return Ok(());
+        };
+        if !POSIX_CLASSES.contains(&name.strip_prefix('^').unwrap_or(name)) {
+            return self.fail(&format!("invalid character class range: `[:{name}:]`"));
         }
+        self.copy(name.len() + 4);
+        Ok(())
     }
 }
 
@@ -477,6 +494,11 @@ mod tests {
             ("[a", "missing closing ]"),
             ("a\\", "trailing backslash"),
             ("(", "error parsing regexp"),
+            ("[[:foo:]]", "invalid character class range: `[:foo:]`"),
+            (r"\Qa", "missing closing )"),
+            ("(?P<>a)", "invalid named capture"),
+            ("(?P<a-b>a)", "invalid named capture"),
+            ("(?P<a", "invalid named capture"),
         ] {
             let error = AnchoredRegex::new(source).unwrap_err();
             assert!(error.contains(reason), "{source}: {error}");
@@ -506,6 +528,8 @@ mod tests {
             );
         }
         assert_eq!(regex.expand("c", "$1"), None);
+        let regex = AnchoredRegex::new("(?:(?P<n>a)|(?<n>b))(?P<1x>c)").unwrap();
+        assert_eq!(regex.expand("bc", "$n-$1-$2-$1x").unwrap(), "b--b-c");
     }
 
     proptest::proptest! {

@@ -12,16 +12,19 @@ use varve_storage::{
     Exemplar, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef, stale_nan,
 };
 
-use super::cache::{Fate, ScrapeCache};
+use super::cache::{Fate, ScrapeCache, Verdict};
 use super::metrics::{ScrapeMetrics, add};
 use crate::config::ScrapeConfig;
 use crate::error::{Error, Result};
-use crate::exposition::{Entry, Format, Parser, Sample};
+use crate::exposition::{Entry, Format, Parser, Sample, repeated_name};
 use crate::names::NameValidation;
 use crate::relabel::relabel;
 
 /// How far ahead of the scrape a sample's own time may be.
 const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
+
+/// How far behind the scrape a sample's own time may be: half the two hours that Prometheus keeps open for writing.
+const BEHIND_MS_MAX: i64 = 60 * 60 * 1000;
 
 /// What a pass needs to know about its target.
 #[derive(Debug)]
@@ -48,8 +51,13 @@ pub(super) struct Pass {
     /// Samples that count towards the limit.
     counted: u64,
     over_limit: bool,
-    /// Times of the exposition as they were before this pass, for taking them back.
-    timestamps_before: Vec<(u32, Option<i64>)>,
+}
+
+impl PassContext<'_> {
+    /// The time before which no sample is taken.
+    fn oldest_ms(&self) -> i64 {
+        self.time_ms.saturating_sub(BEHIND_MS_MAX)
+    }
 }
 
 /// A pass over a body. On an error the cache is left in the middle of its iteration: an empty pass must follow.
@@ -70,16 +78,12 @@ pub(super) fn pass(
     match result {
         Ok(()) => {
             pass.mark_stale(cache, context);
-            cache.end_iteration(true);
+            cache.end_iteration(true, context.oldest_ms());
         }
         Err(_) => {
             pass.samples.clear();
             pass.exemplars.clear();
-            for (track, before) in pass.timestamps_before.drain(..).rev() {
-                if let Some(track) = cache.track(track) {
-                    track.timestamp_ms = before;
-                }
-            }
+            cache.forget_samples();
         }
     }
     (pass, result)
@@ -89,12 +93,12 @@ pub(super) fn pass(
 pub(super) fn empty_pass(cache: &mut ScrapeCache, context: &PassContext<'_>) -> Vec<SampleRow> {
     let mut pass = Pass::default();
     pass.mark_stale(cache, context);
-    cache.end_iteration(false);
+    cache.end_iteration(false, context.oldest_ms());
     pass.samples
 }
 
 /// The label set of an exposed series: the target's labels added, metric rules applied. `None` if it is dropped.
-fn final_labels(exposed: &[(String, String)], context: &PassContext<'_>) -> Option<Labels> {
+fn final_labels(exposed: &[(String, String)], context: &PassContext<'_>) -> Result<Option<Labels>> {
     let mut labels = LabelsBuilder::default();
     for (name, value) in exposed {
         labels.set(name, value);
@@ -125,9 +129,19 @@ fn final_labels(exposed: &[(String, String)], context: &PassContext<'_>) -> Opti
         }
     }
     if !relabel(&mut labels, &context.config.metric_relabel_configs) {
-        return None;
+        return Ok(None);
     }
-    Some(labels.build()).filter(|labels| !labels.is_empty())
+    let labels = labels.build();
+    // The builder leaves a nameless label out; Prometheus finds it in what is left after the rules.
+    if exposed
+        .iter()
+        .any(|(name, value)| name.is_empty() && !value.is_empty())
+    {
+        return Err(Error::Series(format!(
+            "invalid metric name or label names: {labels}"
+        )));
+    }
+    Ok(Some(labels).filter(|labels| !labels.is_empty()))
 }
 
 /// Checks a label set against names and limits.
@@ -227,7 +241,7 @@ impl Pass {
         let own_time_ms = sample
             .timestamp_ms
             .filter(|_| context.config.honor_timestamps);
-        let (known, series) = match cache.find(sample.series, sample.expected) {
+        let (track, is_new) = match cache.find(sample.series, sample.expected) {
             Some(Fate::Dropped) => return Ok(()),
             Some(Fate::Series { track, again }) => {
                 self.post_relabeling += 1;
@@ -235,48 +249,43 @@ impl Pass {
                     add(&context.metrics.samples_duplicate, 1);
                     return Ok(());
                 }
-                (Some(track), None)
+                (track, false)
             }
             None => {
-                let Some(labels) = final_labels(&parser.labels()?, context) else {
+                let exposed = parser.labels()?;
+                let Some(labels) = final_labels(&exposed, context)? else {
                     cache.insert_dropped(sample.series);
                     return Ok(());
                 };
                 check_labels(&labels, context)?;
+                if let Some(name) = repeated_name(&exposed) {
+                    return self.refuse_repeated(name, own_time_ms, context);
+                }
                 self.post_relabeling += 1;
-                (None, Some(labels))
+                (cache.track_of(SeriesRef::new(Series::new(labels))), true)
             }
         };
-        let limit = context.config.limits.samples;
-        self.counted += 1;
-        if limit > 0 && self.counted > limit {
-            // Counting goes on, so that the report says how many there are.
-            self.over_limit = true;
-            return Ok(());
-        }
-        let time_ms = own_time_ms.unwrap_or(context.time_ms);
-        if time_ms > context.time_ms.saturating_add(AHEAD_MS_MAX) {
-            add(&context.metrics.samples_out_of_bounds, 1);
-            return Ok(());
-        }
-        let track = match (known, series) {
-            (Some(track), _) => track,
-            (None, Some(labels)) => cache.track_of(SeriesRef::new(Series::new(labels))),
-            (None, None) => return Ok(()),
-        };
-        let Some(series) = self.take(sample, own_time_ms, track, cache, context) else {
-            return Ok(());
-        };
-        if own_time_ms.is_none() || context.config.track_timestamps_staleness {
+        let taken = self.admit(own_time_ms, context)
+            && self.take(sample, own_time_ms, track, cache, context);
+        // A series that is new is alive even where its sample could not be taken, but stays new.
+        let tracked = own_time_ms.is_none() || context.config.track_timestamps_staleness;
+        if tracked && (taken || is_new) {
             cache.keep_alive(track);
         }
-        if known.is_none() {
-            cache.insert_series(sample.series, track);
-            self.series_added += u64::from(!self.over_limit);
+        match (is_new, taken) {
+            (true, true) => {
+                cache.insert_series(sample.series, track);
+                self.series_added += u64::from(!self.over_limit);
+            }
+            (true, false) => cache.leave_new(track),
+            (false, _) => {}
         }
-        if let Some(exemplar) = parser.exemplar() {
+        if let Some(exemplar) = parser.exemplar()
+            && let Some(track) = cache.track(track).filter(|track| track.has_samples())
+        {
+            let time_ms = own_time_ms.unwrap_or(context.time_ms);
             self.exemplars.push(Exemplar {
-                series,
+                series: SeriesRef::clone(&track.series),
                 labels: Labels::from_pairs(exemplar.labels),
                 timestamp_ms: exemplar.timestamp_ms.unwrap_or(time_ms),
                 value: exemplar.value,
@@ -285,53 +294,80 @@ impl Pass {
         Ok(())
     }
 
-    /// Takes a sample unless its series has one for the time, or a later one. The same sample once more is fine, and not
-    /// written again.
+    /// A series with a label twice cannot be stored, which matters unless its sample is left out anyway.
+    fn refuse_repeated(
+        &mut self,
+        name: &str,
+        own_time_ms: Option<i64>,
+        context: &PassContext<'_>,
+    ) -> Result<()> {
+        if self.admit(own_time_ms, context) {
+            return Err(Error::Series(format!(
+                "label name {name:?} is not unique: invalid sample"
+            )));
+        }
+        self.post_relabeling += 1;
+        Ok(())
+    }
+
+    /// Whether a sample may be taken at all, whatever its series has: not too many, and within bounds.
+    fn admit(&mut self, own_time_ms: Option<i64>, context: &PassContext<'_>) -> bool {
+        let limit = context.config.limits.samples;
+        self.counted += 1;
+        if limit > 0 && self.counted > limit {
+            // Counting goes on, so that the report says how many there are.
+            self.over_limit = true;
+            return false;
+        }
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+        let newest_ms = context.time_ms.saturating_add(AHEAD_MS_MAX);
+        if time_ms > newest_ms || time_ms < context.oldest_ms() {
+            add(&context.metrics.samples_out_of_bounds, 1);
+            return false;
+        }
+        true
+    }
+
+    /// Takes a sample; `false` if it is out of order, or another one for the same time is there. A sample that the series has
+    /// already is fine, and not written again.
     fn take(
         &mut self,
         sample: &Sample<'_>,
         own_time_ms: Option<i64>,
-        track_index: u32,
+        track: u32,
         cache: &mut ScrapeCache,
         context: &PassContext<'_>,
-    ) -> Option<SeriesRef> {
+    ) -> bool {
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
         let iteration = cache.iteration();
-        let track = cache.track(track_index)?;
-        let bits = sample.value.to_bits();
-        let series = SeriesRef::clone(&track.series);
-        let same_time = match (own_time_ms, track.timestamp_ms) {
-            (None, _) => track.sampled == iteration,
-            (Some(own), Some(last)) if own < last => {
-                add(&context.metrics.samples_out_of_order, 1);
-                return None;
-            }
-            (Some(own), last) => last == Some(own),
+        let Some(track) = cache.track(track) else {
+            return false;
         };
-        if same_time {
-            if track.value_bits == bits {
-                return Some(series);
+        match track.take(iteration, time_ms, sample.value) {
+            Verdict::New => {
+                self.samples.push(SampleRow {
+                    series: SeriesRef::clone(&track.series),
+                    timestamp_ms: time_ms,
+                    value: SampleValue::Float(sample.value),
+                });
+                true
             }
-            add(&context.metrics.samples_duplicate, 1);
-            return None;
+            Verdict::Known => true,
+            Verdict::Duplicate => {
+                add(&context.metrics.samples_duplicate, 1);
+                false
+            }
+            Verdict::OutOfOrder => {
+                add(&context.metrics.samples_out_of_order, 1);
+                false
+            }
         }
-        track.sampled = iteration;
-        track.value_bits = bits;
-        if own_time_ms.is_some() {
-            self.timestamps_before
-                .push((track_index, track.timestamp_ms));
-            track.timestamp_ms = own_time_ms;
-        }
-        self.samples.push(SampleRow {
-            series: SeriesRef::clone(&series),
-            timestamp_ms: own_time_ms.unwrap_or(context.time_ms),
-            value: SampleValue::Float(sample.value),
-        });
-        Some(series)
     }
 
-    fn mark_stale(&mut self, cache: &ScrapeCache, context: &PassContext<'_>) {
+    fn mark_stale(&mut self, cache: &mut ScrapeCache, context: &PassContext<'_>) {
         let before = self.samples.len();
-        self.samples.extend(cache.stale().map(|series| SampleRow {
+        let ended = cache.end_stale(context.time_ms);
+        self.samples.extend(ended.map(|series| SampleRow {
             series: SeriesRef::clone(series),
             timestamp_ms: context.time_ms,
             value: SampleValue::Float(stale_nan()),

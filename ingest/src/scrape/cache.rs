@@ -2,7 +2,8 @@
 //!
 //! A *slot* is one way in which a series is written; it knows the series that it became after relabelling, or that it
 //! was dropped, and which slot came after it last time. A *track* is one series after relabelling, which several slots may
-//! share; it knows in which iteration the series was seen, for staleness. An *iteration* is one scrape.
+//! share; it knows in which iteration the series was seen, for staleness, and its newest sample, which later ones must follow in
+//! time. An *iteration* is one scrape.
 //!
 //! After the first scrape no sample costs an allocation, and as long as a target writes its series in the same order not
 //! even a hash: the slot after the last one is tried first.
@@ -11,13 +12,16 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use varve_storage::{MetricMetadata, MetricType, SeriesId, SeriesRef};
+use varve_storage::{MetricMetadata, MetricType, SeriesId, SeriesRef, stale_nan};
 
 /// No slot, or a slot without a track.
 const NONE: u32 = u32::MAX;
 
 /// Iterations that metadata outlives its family.
 const METADATA_ITERATIONS: u64 = 10;
+
+/// Iterations after which the samples of forgotten series are looked through: often enough to stay small.
+const ENDED_ITERATIONS: u64 = 64;
 
 #[derive(Debug)]
 struct Slot {
@@ -37,14 +41,70 @@ pub(super) struct Track {
     pub(super) series: SeriesRef,
     /// How many slots lead here.
     slots: u32,
-    /// The iteration in which a sample of it was last taken.
-    pub(super) sampled: u64,
-    /// That sample's value.
-    pub(super) value_bits: u64,
     /// The iteration in which it last counted as alive.
     alive: u64,
-    /// The last time that the exposition gave.
-    pub(super) timestamp_ms: Option<i64>,
+    /// Its newest sample.
+    last: Option<Newest>,
+    /// The iteration in which `last` was last compared with a sample.
+    sampled: u64,
+    /// What `last` was before that iteration.
+    before: Option<Newest>,
+}
+
+/// The newest sample of a series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Newest {
+    timestamp_ms: i64,
+    value_bits: u64,
+}
+
+/// What becomes of a sample, given those that its series has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is to be written.
+    New,
+    /// The series has it already, or got a newer one from this very scrape: it is left out, and that is no error.
+    Known,
+    /// The series has another value for the time.
+    Duplicate,
+    /// The series has a later sample.
+    OutOfOrder,
+}
+
+impl Track {
+    /// Compares a sample with those before it, as Prometheus's storage does: whether it is in order is decided by what was
+    /// there before the scrape; within a scrape the first of two that exclude each other stands.
+    pub(super) fn take(&mut self, iteration: u64, timestamp_ms: i64, value: f64) -> Verdict {
+        if self.sampled != iteration {
+            self.sampled = iteration;
+            self.before = self.last;
+        }
+        let value_bits = value.to_bits();
+        if let Some(before) = self.before {
+            if timestamp_ms < before.timestamp_ms {
+                return Verdict::OutOfOrder;
+            }
+            if timestamp_ms == before.timestamp_ms && value_bits != before.value_bits {
+                return Verdict::Duplicate;
+            }
+        }
+        if self
+            .last
+            .is_some_and(|last| timestamp_ms <= last.timestamp_ms)
+        {
+            return Verdict::Known;
+        }
+        self.last = Some(Newest {
+            timestamp_ms,
+            value_bits,
+        });
+        Verdict::New
+    }
+
+    /// Whether any sample of it was ever taken.
+    pub(super) fn has_samples(&self) -> bool {
+        self.last.is_some()
+    }
 }
 
 #[derive(Debug, Default)]
@@ -78,7 +138,11 @@ pub(super) struct ScrapeCache {
     by_raw: HashMap<Arc<[u8]>, u32, RandomState>,
     tracks: Vec<Option<Track>>,
     free_tracks: Vec<u32>,
+    /// Tracks that no slot leads to; they go when they are no longer alive.
+    slotless: Vec<u32>,
     by_id: HashMap<SeriesId, u32, RandomState>,
+    /// The newest samples of series that were forgotten, as long as an older one could still be taken.
+    ended: HashMap<SeriesId, Newest, RandomState>,
     families: HashMap<Box<[u8]>, Family, RandomState>,
     /// The last slot seen in this iteration.
     last: u32,
@@ -100,7 +164,9 @@ impl Default for ScrapeCache {
             by_raw: HashMap::default(),
             tracks: Vec::new(),
             free_tracks: Vec::new(),
+            slotless: Vec::new(),
             by_id: HashMap::default(),
+            ended: HashMap::default(),
             families: HashMap::default(),
             last: NONE,
             first: NONE,
@@ -187,6 +253,11 @@ impl ScrapeCache {
         self.insert(raw, track);
     }
 
+    /// Leaves a series without a slot: the next time it is as new as now.
+    pub(super) fn leave_new(&mut self, track: u32) {
+        self.slotless.push(track);
+    }
+
     /// The track of a series, new or known.
     pub(super) fn track_of(&mut self, series: SeriesRef) -> u32 {
         if let Some(track) = self.by_id.get(&series.id) {
@@ -196,10 +267,10 @@ impl ScrapeCache {
         let track = Track {
             series,
             slots: 0,
-            sampled: 0,
-            value_bits: 0,
             alive: 0,
-            timestamp_ms: None,
+            last: self.ended.remove(&id),
+            sampled: 0,
+            before: None,
         };
         let index = match self.free_tracks.pop() {
             Some(index) => index,
@@ -231,14 +302,28 @@ impl ScrapeCache {
         }
     }
 
-    /// The series that were alive in the last iteration and are not in this one.
-    pub(super) fn stale(&self) -> impl Iterator<Item = &SeriesRef> {
-        let previous = self.iteration - 1;
-        self.tracks
-            .iter()
-            .flatten()
-            .filter(move |track| track.alive == previous)
-            .map(|track| &track.series)
+    /// Ends the series that were alive in the last iteration and are not in this one: gives those whose stale marker is to
+    /// be written.
+    pub(super) fn end_stale(&mut self, time_ms: i64) -> impl Iterator<Item = &SeriesRef> {
+        let iteration = self.iteration;
+        self.tracks.iter_mut().flatten().filter_map(move |track| {
+            let ends = track.alive == iteration - 1
+                && track.take(iteration, time_ms, stale_nan()) == Verdict::New;
+            ends.then_some(&track.series)
+        })
+    }
+
+    /// Takes back what the samples of this iteration were noted as: none of them is written.
+    pub(super) fn forget_samples(&mut self) {
+        self.restore(self.iteration);
+    }
+
+    fn restore(&mut self, iteration: u64) {
+        for track in self.tracks.iter_mut().flatten() {
+            if track.sampled == iteration {
+                track.last = track.before;
+            }
+        }
     }
 
     /// Whether a series was alive in the last finished iteration or is in this one.
@@ -248,14 +333,19 @@ impl ScrapeCache {
         track.is_some_and(|track| track.alive + 1 >= self.iteration)
     }
 
-    /// Ends an iteration. `successful`: everything that was not seen is forgotten; else only if failures piled up.
-    pub(super) fn end_iteration(&mut self, successful: bool) {
+    /// Ends an iteration. `successful`: everything that was not seen is forgotten; else only if failures piled up. `oldest_ms`:
+    /// the time before which no sample is taken any more.
+    pub(super) fn end_iteration(&mut self, successful: bool, oldest_ms: i64) {
         let entries = self.by_raw.len() + self.families.len();
         if successful {
             self.successful_entries = entries;
         }
         if successful || entries > self.successful_entries * 2 + 1000 {
             self.forget_unseen();
+        }
+        self.forget_slotless();
+        if self.iteration.is_multiple_of(ENDED_ITERATIONS) {
+            self.ended.retain(|_, last| last.timestamp_ms >= oldest_ms);
         }
         self.iteration += 1;
         self.last = NONE;
@@ -276,18 +366,38 @@ impl ScrapeCache {
             self.by_raw.remove(&slot.raw);
             slot.raw = Arc::clone(&self.empty);
             self.free_slots.push(u32::try_from(index).unwrap_or(NONE));
-            let Some(place) = self.tracks.get_mut(slot.track as usize) else {
-                continue;
-            };
-            if let Some(track) = place {
+            if let Some(Some(track)) = self.tracks.get_mut(slot.track as usize) {
                 track.slots -= 1;
-                if track.slots == 0 && track.alive < iteration {
-                    self.by_id.remove(&track.series.id);
-                    *place = None;
-                    self.free_tracks.push(slot.track);
+                if track.slots == 0 {
+                    self.slotless.push(slot.track);
                 }
             }
         }
+    }
+
+    /// Forgets the tracks without slots that are not alive any more.
+    fn forget_slotless(&mut self) {
+        let mut slotless = std::mem::take(&mut self.slotless);
+        slotless.retain(|index| {
+            let Some(place) = self.tracks.get_mut(*index as usize) else {
+                return false;
+            };
+            let Some(track) = place.as_ref().filter(|track| track.slots == 0) else {
+                return false;
+            };
+            if track.alive == self.iteration {
+                return true;
+            }
+            let id = track.series.id;
+            self.by_id.remove(&id);
+            if let Some(last) = track.last {
+                self.ended.insert(id, last);
+            }
+            *place = None;
+            self.free_tracks.push(*index);
+            false
+        });
+        self.slotless = slotless;
     }
 
     /// Slots, tracks and families, free places included: what the cache's memory grows with.
@@ -344,8 +454,9 @@ impl ScrapeCache {
         out
     }
 
-    /// Takes back that the store has the metadata: the append was refused.
-    pub(super) fn metadata_not_stored(&mut self) {
+    /// Takes back that the store has the metadata and the samples of the last iteration: the append was refused.
+    pub(super) fn not_stored(&mut self) {
+        self.restore(self.iteration - 1);
         for family in self.families.values_mut() {
             family.changed = true;
         }

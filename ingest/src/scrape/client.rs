@@ -12,14 +12,16 @@ use flate2::write::MultiGzDecoder;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, HOST, HeaderMap,
-    HeaderValue, USER_AGENT,
+    HeaderName, HeaderValue, USER_AGENT,
 };
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client, Identity, StatusCode, Url};
 
 use super::metrics::{ScrapeMetrics, add};
 use super::target::Target;
-use crate::config::{ScrapeConfig, ScrapeProtocol, Source, TlsConfig, TlsVersion};
+use crate::config::{
+    Config, CustomHeader, ScrapeConfig, ScrapeProtocol, Source, TlsConfig, TlsVersion,
+};
 use crate::error::{Error, Result};
 use crate::exposition::Format;
 
@@ -33,7 +35,8 @@ const AGENT: &str = concat!("Varve/", env!("CARGO_PKG_VERSION"));
 #[derive(Debug)]
 pub(super) struct Answer {
     pub(super) body: Vec<u8>,
-    pub(super) format: Format,
+    /// The format, or why there is none.
+    pub(super) format: std::result::Result<Format, String>,
 }
 
 /// Makes the requests to one target.
@@ -48,6 +51,14 @@ pub(super) struct TargetClient {
     timeout: Duration,
     body_bytes_max: u64,
     metrics: Arc<ScrapeMetrics>,
+}
+
+/// Checks what only making the jobs' HTTP clients shows: certificates that cannot be read, for one.
+pub fn check_clients(config: &Config) -> Result<()> {
+    config
+        .scrape_configs
+        .iter()
+        .try_for_each(|job| job_client(job).map(drop))
 }
 
 /// The HTTP client of a job, shared by its targets.
@@ -74,6 +85,8 @@ fn builder(config: &ScrapeConfig) -> Result<reqwest::ClientBuilder> {
             true => Policy::limited(10),
             false => Policy::none(),
         })
+        // Names as they are usually written, for servers that do not know better.
+        .http1_title_case_headers()
         .pool_idle_timeout(Duration::from_secs(5 * 60));
     if !http.enable_http2 {
         builder = builder.http1_only();
@@ -89,6 +102,9 @@ fn tls(
         let pem = read_now(source, |text| text)?;
         let certificates = Certificate::from_pem_bundle(pem.as_bytes())
             .map_err(|error| format!("cannot read the CA certificates: {}", chain(&error)))?;
+        if certificates.is_empty() {
+            return Err("there is no CA certificate in ca or ca_file".to_owned());
+        }
         builder = builder.tls_built_in_root_certs(false);
         for certificate in certificates {
             builder = builder.add_root_certificate(certificate);
@@ -106,6 +122,14 @@ fn tls(
         builder = builder.danger_accept_invalid_certs(true);
     }
     // Nothing older than 1.2 is spoken, so only the newer bounds mean something.
+    if let (Some(oldest), Some(newest)) = (tls.min_version, tls.max_version)
+        && oldest > newest
+    {
+        return Err(
+            "tls_config.max_version must be greater than or equal to tls_config.min_version if both are specified"
+                .to_owned(),
+        );
+    }
     match tls.min_version {
         Some(TlsVersion::Tls13) => {
             builder = builder.min_tls_version(reqwest::tls::Version::TLS_1_3)
@@ -114,7 +138,7 @@ fn tls(
     }
     match tls.max_version {
         Some(TlsVersion::Tls10 | TlsVersion::Tls11) => {
-            return Err("max_version: TLS older than 1.2 is not spoken".to_owned());
+            return Err("not supported yet: max_version older than TLS12".to_owned());
         }
         Some(TlsVersion::Tls12) => {
             builder = builder.max_tls_version(reqwest::tls::Version::TLS_1_2)
@@ -239,17 +263,23 @@ impl TargetClient {
         if let Some(value) = self.authorization().await? {
             headers.insert(AUTHORIZATION, value);
         }
+        for header in &self.config.http.headers {
+            add_header(&mut headers, header).await?;
+        }
         let request = self.client.get(&self.request_url).headers(headers);
-        let mut response = request
-            .send()
-            .await
-            .map_err(|error| self.request_error(chain(&error)))?;
+        let again = request.try_clone();
+        let mut response = match (request.send().await, again) {
+            // The server closed a connection that had been idle, just as the request went out.
+            (Err(error), Some(again)) if is_closed_early(&error) => again.send().await,
+            (response, _) => response,
+        }
+        .map_err(|error| self.request_error(chain(&error)))?;
         if response.status() != StatusCode::OK {
             return Err(Error::Status(response.status().to_string()));
         }
         let text = |name| {
             let value: Option<&HeaderValue> = response.headers().get(name);
-            value.and_then(|value| value.to_str().ok())
+            value.map(|value| String::from_utf8_lossy(value.as_bytes()))
         };
         let fallback =
             self.config
@@ -258,8 +288,9 @@ impl TargetClient {
                     "text/plain" => Format::Text,
                     _ => Format::OpenMetrics,
                 });
-        let format = Format::of(text(CONTENT_TYPE), fallback);
-        let mut body = Body::new(text(CONTENT_ENCODING) == Some("gzip"), self.body_bytes_max);
+        let format = Format::of(text(CONTENT_TYPE).as_deref(), fallback);
+        let gzip = text(CONTENT_ENCODING).as_deref() == Some("gzip");
+        let mut body = Body::new(gzip, self.body_bytes_max);
         while let Some(chunk) = response
             .chunk()
             .await
@@ -269,12 +300,6 @@ impl TargetClient {
         }
         let body = self.checked(body.finish())?;
         add(&self.metrics.body_bytes, body.len() as u64);
-        // The format comes last: a body over the limit is reported as that.
-        // An empty body needs none.
-        let format = match format {
-            Err(_) if body.is_empty() => Format::Text,
-            format => format.map_err(Error::ContentType)?,
-        };
         Ok(Answer { body, format })
     }
 
@@ -310,6 +335,45 @@ fn header(value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value).map_err(|_| {
         Error::Body("a header value has characters that HTTP does not allow".to_owned())
     })
+}
+
+/// Adds the values of a header from the configuration.
+async fn add_header(headers: &mut HeaderMap, custom: &CustomHeader) -> Result<()> {
+    let name = HeaderName::from_bytes(custom.name.as_bytes())
+        .map_err(|_| Error::Body(format!("{:?} is not a valid header name", custom.name)))?;
+    let mut add = |value: &str| -> Result<()> {
+        let mut value = header(value)?;
+        value.set_sensitive(true);
+        headers.append(&name, value);
+        Ok(())
+    };
+    custom.values.iter().try_for_each(|value| add(value))?;
+    let mut secrets = custom.secrets.iter();
+    secrets.try_for_each(|secret| add(secret.reveal()))?;
+    for file in &custom.files {
+        add(&read_secret(file).await?)?;
+    }
+    Ok(())
+}
+
+/// Whether a connection ended before any answer came. A scrape changes nothing, so it may be sent once more.
+fn is_closed_early(error: &reqwest::Error) -> bool {
+    let mut source = error.source();
+    while let Some(cause) = source {
+        if let Some(cause) = cause.downcast_ref::<hyper::Error>()
+            && cause.is_incomplete_message()
+        {
+            return true;
+        }
+        if let Some(cause) = cause.downcast_ref::<std::io::Error>() {
+            return matches!(
+                cause.kind(),
+                std::io::ErrorKind::ConnectionReset | std::io::ErrorKind::BrokenPipe
+            );
+        }
+        source = cause.source();
+    }
+    false
 }
 
 async fn read<T>(source: Option<&Source<T>>, inline: impl Fn(&T) -> &str) -> Result<String> {

@@ -26,6 +26,7 @@ mod status;
 mod target;
 mod worker;
 
+pub use self::client::check_clients;
 pub use self::manager::{ScrapeManager, ScrapeOptions};
 pub use self::metrics::ScrapeMetrics;
 pub use self::reader::TargetReader;

@@ -17,7 +17,6 @@ use super::target::{Populated, Target, populate_group};
 use super::worker::{LastScrape, LoopState, Worker, lock};
 use crate::config::ScrapeConfig;
 use crate::discovery::{FileDiscovery, POLL_INTERVAL, TargetGroup};
-use crate::duration::format_duration;
 
 /// The targets of one job.
 #[derive(Debug)]
@@ -283,8 +282,8 @@ impl Pool {
                     last_scrape: last.time,
                     last_scrape_duration: last.duration,
                     health: last.health,
-                    scrape_interval: format_duration(target.interval),
-                    scrape_timeout: format_duration(target.timeout),
+                    scrape_interval: target.interval_text.clone(),
+                    scrape_timeout: target.timeout_text.clone(),
                 }
             })
             .collect();

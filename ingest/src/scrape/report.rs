@@ -44,15 +44,26 @@ const EXTRA_NAMES: [&str; 3] = [
     "scrape_body_size_bytes",
 ];
 
+/// The labels of a report series. A target's label `exported_x` gives way to its label `x`, unless it sorts behind it: so
+/// Prometheus has it.
+fn report_labels(name: &str, target: &Labels) -> Labels {
+    let mut labels = LabelsBuilder::default();
+    labels.set(METRIC_NAME, name);
+    for (name, value) in target.iter() {
+        labels.set(&format!("exported_{name}"), "");
+        labels.set(name, value);
+    }
+    labels.build()
+}
+
 impl ReportSeries {
     /// The series for a target's labels; `extra` adds those of `extra_scrape_metrics`.
     pub(super) fn new(target: &Labels, extra: bool, timeout: Duration, sample_limit: u64) -> Self {
         let extra_names = if extra { &EXTRA_NAMES[..] } else { &[] };
-        let series = NAMES.iter().chain(extra_names).map(|name| {
-            let mut labels = LabelsBuilder::from(target);
-            labels.set(METRIC_NAME, name);
-            SeriesRef::new(Series::new(labels.build()))
-        });
+        let series = NAMES
+            .iter()
+            .chain(extra_names)
+            .map(|name| SeriesRef::new(Series::new(report_labels(name, target))));
         Self {
             series: series.collect(),
             timeout,
@@ -94,5 +105,30 @@ impl ReportSeries {
                 value: SampleValue::Float(value),
             })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exported_labels_of_the_target_give_way() {
+        let target = Labels::from_pairs([
+            ("job", "j"),
+            ("exported_job", "x"),
+            ("exported_me", "y"),
+            ("me", "z"),
+        ]);
+        assert_eq!(
+            report_labels("up", &target).to_string(),
+            r#"{__name__="up", job="j", me="z"}"#
+        );
+        // `exported_a` sorts behind `a`, and so comes after it.
+        let target = Labels::from_pairs([("a", "1"), ("exported_a", "2")]);
+        assert_eq!(
+            report_labels("up", &target).to_string(),
+            r#"{__name__="up", a="1", exported_a="2"}"#
+        );
     }
 }

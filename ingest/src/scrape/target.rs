@@ -27,6 +27,9 @@ pub(super) struct Target {
     pub(super) url: String,
     pub(super) interval: Duration,
     pub(super) timeout: Duration,
+    /// Interval and timeout as they were written; for display.
+    pub(super) interval_text: String,
+    pub(super) timeout_text: String,
     /// Identifies the target within its pool, and places it within the interval.
     pub(super) hash: u64,
 }
@@ -100,6 +103,8 @@ fn populate(
         url,
         interval,
         timeout,
+        interval_text,
+        timeout_text,
         hash,
     })))
 }

@@ -192,7 +192,14 @@ impl Worker {
             append.samples = empty_pass(&mut cache, &context);
             return (append, report, Ok(()));
         }
-        let (found, result) = pass(&answer.body, answer.format, &mut cache, &context);
+        let format = match answer.format {
+            Ok(format) => format,
+            Err(reason) => {
+                append.samples = empty_pass(&mut cache, &context);
+                return (append, report, Err(Error::ContentType(reason)));
+            }
+        };
+        let (found, result) = pass(&answer.body, format, &mut cache, &context);
         report.scraped = found.scraped;
         report.post_relabeling = found.post_relabeling;
         report.series_added = found.series_added;
@@ -236,7 +243,7 @@ impl Worker {
             %error,
             "a scrape could not be stored"
         );
-        lock(&self.state.cache).metadata_not_stored();
+        lock(&self.state.cache).not_stored();
         let report = Report {
             healthy: false,
             ..*report

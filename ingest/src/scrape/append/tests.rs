@@ -172,7 +172,8 @@ fn of_duplicates_the_first_stands() {
             "{rows:?}"
         );
     }
-    assert_eq!(target.metrics.samples_duplicate.load(Ordering::Relaxed), 4);
+    // What is seen twice in the very same spelling is counted as a duplicate.
+    assert_eq!(target.metrics.samples_duplicate.load(Ordering::Relaxed), 2);
 }
 
 #[test]
@@ -377,4 +378,116 @@ fn the_cache_forgets_what_is_gone() {
         assert!(target.scrape(&format!("{body}broken\n")).error.is_some());
         assert!(target.cache.entries() <= 3000, "{}", target.cache.entries());
     }
+}
+
+#[test]
+fn a_sample_must_follow_the_newest_of_its_series() {
+    let mut target = Fixture::new("");
+    assert_eq!(
+        target.rows("a 1\nb 1 1000\n"),
+        ["__name__=a job=j 1 @1000", "__name__=b job=j 1 @1000"]
+    );
+    // Earlier than the scrape before, another value for its time, the same once more.
+    assert_eq!(
+        target.rows("a 2 900\nb 2 1000\n"),
+        ["__name__=a job=j stale @2000"]
+    );
+    assert_eq!(target.rows("a 2 2000\nb 1 1000\n"), Vec::<String>::new());
+    // Ahead of time: later scrapes wait until it has come.
+    assert_eq!(target.rows("a 3 6000\n"), ["__name__=a job=j 3 @6000"]);
+    assert_eq!(target.rows("a 4\n"), Vec::<String>::new());
+    assert_eq!(target.rows("a 4\n"), Vec::<String>::new());
+    assert_eq!(target.rows("a 4\n"), ["__name__=a job=j 4 @7000"]);
+    assert_eq!(
+        target.metrics.samples_out_of_order.load(Ordering::Relaxed),
+        2
+    );
+}
+
+#[test]
+fn within_a_scrape_times_may_only_rise() {
+    let mut target = Fixture::new("");
+    let outcome = target.scrape("a 1 500\na 2 400\na 3 500\na 4 600\n");
+    assert_eq!(
+        outcome.rows,
+        ["__name__=a job=j 1 @500", "__name__=a job=j 4 @600"]
+    );
+    assert_eq!((outcome.scraped, outcome.series_added), (4, 1));
+}
+
+#[test]
+fn series_that_were_gone_still_refuse_what_is_older() {
+    let mut target = Fixture::new("");
+    target.rows("a 1\nb 1\n");
+    assert_eq!(
+        target.rows("b 1\n"),
+        ["__name__=a job=j stale @2000", "__name__=b job=j 1 @2000"]
+    );
+    target.rows("b 1\n");
+    let outcome = target.scrape("a 2 1500\n");
+    assert_eq!(outcome.rows, ["__name__=b job=j stale @4000"]);
+    // It stays new until a sample of it is taken.
+    assert_eq!((outcome.post_relabeling, outcome.series_added), (1, 0));
+    let outcome = target.scrape("a 2 2500\n");
+    assert_eq!(outcome.rows, ["__name__=a job=j 2 @2500"]);
+    assert_eq!(outcome.series_added, 1);
+    // No track is left behind by what was never taken.
+    for i in 0..100 {
+        target.scrape(&format!("c{{i=\"{i}\"}} 1 9999999999\na 2 2500\n"));
+    }
+    assert!(target.cache.entries() < 10, "{}", target.cache.entries());
+}
+
+#[test]
+fn samples_of_more_than_an_hour_ago_are_out_of_bounds() {
+    let mut target = Fixture::new("");
+    target.time_ms = 4_000_000;
+    assert_eq!(
+        target.rows("a 1 400999\nb 1 401000\n"),
+        ["__name__=b job=j 1 @401000"]
+    );
+    assert_eq!(
+        target.metrics.samples_out_of_bounds.load(Ordering::Relaxed),
+        1
+    );
+}
+
+#[test]
+fn two_spellings_of_a_series_are_two_series_added() {
+    let mut target = Fixture::new("");
+    let outcome = target.scrape("a{x=\"1\"} 1\na{x=\"1\",} 2\n");
+    assert_eq!(outcome.rows, ["__name__=a job=j x=1 1 @1000"]);
+    assert_eq!((outcome.post_relabeling, outcome.series_added), (2, 2));
+}
+
+#[test]
+fn labels_that_cannot_be_stored_fail_the_scrape() {
+    let mut target = Fixture::new("");
+    for (body, message) in [
+        (
+            "a{b=\"1\",b=\"2\"} 1\n",
+            "label name \"b\" is not unique: invalid sample",
+        ),
+        (
+            "{\"a\",\"\"=\"x\"} 1\n",
+            "invalid metric name or label names: {__name__=\"a\", job=\"j\"}",
+        ),
+    ] {
+        assert_eq!(target.scrape(body).error.unwrap(), message);
+    }
+    // Where the sample is left out anyway, nobody looks at it.
+    assert_eq!(
+        target.rows("a{b=\"1\",b=\"2\"} 1 9999999999\n"),
+        Vec::<String>::new()
+    );
+    assert_eq!(target.rows("{\"a\",\"\"=\"\"} 1\n").len(), 1);
+}
+
+#[test]
+fn an_append_that_was_refused_is_forgotten() {
+    let mut target = Fixture::new("");
+    target.rows("a 1 500\n");
+    target.cache.not_stored();
+    assert_eq!(target.rows("a 1 500\n"), ["__name__=a job=j 1 @500"]);
+    assert_eq!(target.rows("a 1 500\n"), Vec::<String>::new());
 }

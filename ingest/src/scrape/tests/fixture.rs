@@ -61,6 +61,12 @@ impl Received {
     pub(super) fn header(&self, name: &str) -> &str {
         self.headers.get(name).map_or("", |v| v.to_str().unwrap())
     }
+
+    /// All values of a header.
+    pub(super) fn all(&self, name: &str) -> Vec<&str> {
+        let values = self.headers.get_all(name).iter();
+        values.map(|v| v.to_str().unwrap()).collect()
+    }
 }
 
 struct ServerState {

@@ -237,6 +237,77 @@ async fn credentials_are_sent_and_files_read_anew() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn headers_of_the_configuration_are_sent() {
+    let fixture = Fixture::start().await;
+    let file = fixture.folder.path().join("value");
+    std::fs::write(&file, " from a file \n").unwrap();
+    fixture
+        .apply("http_headers: {X-A: {values: [v], secrets: [s], files: [value]}, Accept: {values: [more]}}")
+        .await;
+    fixture.wait("up", |value| value == 1.0).await;
+    let request = fixture.server.requests().remove(0);
+    assert_eq!(request.all("x-a"), ["v", "s", "from a file"]);
+    assert_eq!(request.all("accept").last().unwrap(), &"more");
+    assert!(
+        fixture
+            .config("http_headers: {X: {secrets: [hush]}}")
+            .to_yaml()
+            .contains("<secret>")
+    );
+    fixture
+        .apply("http_headers: {'no name': {values: [v]}}")
+        .await;
+    fixture.wait("up", |value| value == 0.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_was_closed_meanwhile_costs_no_scrape() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    let fixture = Fixture::start().await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    // Each connection answers one request, and ends when the next one has come.
+    tokio::spawn(async move {
+        while let Ok((mut connection, _)) = listener.accept().await {
+            let mut request = vec![0; 4096];
+            let _ = connection.read(&mut request).await;
+            let answer =
+                "HTTP/1.1 200 OK\r\ncontent-type: text/plain\r\ncontent-length: 4\r\n\r\na 1\n";
+            let _ = connection.write_all(answer.as_bytes()).await;
+            let _ = connection.read(&mut request).await;
+        }
+    });
+    fixture
+        .apply_text(&format!(
+            "global: {{scrape_interval: 100ms}}\nscrape_configs: [{{job_name: j, static_configs: [{{targets: ['{address}']}}]}}]"
+        ))
+        .await;
+    while fixture.sink.count(|name, _| name == "up") < 6 {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(
+        fixture
+            .sink
+            .count(|name, value| name == "up" && value == 0.0),
+        0
+    );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_body_without_a_format_still_has_a_size() {
+    let fixture = Fixture::start().await;
+    fixture.server.answer(Exposition {
+        content_type: "text/html",
+        ..Exposition::text("a 1\n")
+    });
+    fixture.apply("extra_scrape_metrics: true").await;
+    fixture.wait("up", |value| value == 0.0).await;
+    fixture
+        .wait("scrape_body_size_bytes", |value| value == 4.0)
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redirects_are_followed_unless_told_otherwise() {
     let fixture = Fixture::start().await;
     fixture.server.say("a 1\n");
