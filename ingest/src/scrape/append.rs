@@ -23,8 +23,8 @@ use crate::relabel::relabel;
 /// How far ahead of the scrape a sample's own time may be.
 const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 
-/// How far behind the scrape a sample's own time may be: half the two hours that Prometheus keeps open for writing.
-const BEHIND_MS_MAX: i64 = 60 * 60 * 1000;
+/// How long it is remembered when a series that is gone had its newest sample.
+const MEMORY_MS: i64 = 60 * 60 * 1000;
 
 /// What a pass needs to know about its target.
 #[derive(Debug)]
@@ -54,9 +54,9 @@ pub(super) struct Pass {
 }
 
 impl PassContext<'_> {
-    /// The time before which no sample is taken.
+    /// Series that are gone and have no sample since this time are forgotten.
     fn oldest_ms(&self) -> i64 {
-        self.time_ms.saturating_sub(BEHIND_MS_MAX)
+        self.time_ms.saturating_sub(MEMORY_MS)
     }
 }
 
@@ -321,7 +321,7 @@ impl Pass {
         }
         let time_ms = own_time_ms.unwrap_or(context.time_ms);
         let newest_ms = context.time_ms.saturating_add(AHEAD_MS_MAX);
-        if time_ms > newest_ms || time_ms < context.oldest_ms() {
+        if time_ms > newest_ms {
             add(&context.metrics.samples_out_of_bounds, 1);
             return false;
         }
