@@ -17,6 +17,7 @@ pub mod engine;
 pub mod error;
 pub mod functions;
 pub mod grid;
+pub mod info;
 pub mod json;
 pub mod kernels;
 pub mod memory;

@@ -9,14 +9,14 @@ use super::Prepared;
 use super::session::QuerySession;
 use crate::grid::StepGrid;
 use crate::plan::Planner;
+use crate::plan::pending::{KnownInputs, PendingInput};
 use crate::plan::relation::Relation;
-use crate::plan::scalar::KnownScalars;
 use crate::plan::selectors::subquery_grid;
 use crate::result::QueryStats;
 use crate::{Error, Result};
 
 impl Prepared {
-    /// The plan of a slice of the grid, and the labels of its relation. Scalars without which there is no plan are computed first.
+    /// The plan of a slice of the grid, and the labels of its relation. Inputs without which there is no plan are evaluated first.
     pub(super) async fn plan(
         &self,
         slice: StepGrid,
@@ -48,7 +48,7 @@ impl Prepared {
         session: &QuerySession,
         stats: &mut QueryStats,
     ) -> Result<(LogicalPlan, Vec<String>)> {
-        let mut known = KnownScalars::default();
+        let mut known = KnownInputs::default();
         loop {
             let mut planner = Planner::new(
                 self.snapshot.source.as_ref(),
@@ -67,8 +67,21 @@ impl Prepared {
             };
             match (relation, planner.pending()) {
                 (Err(_), Some(pending)) => {
-                    let numbers = session.numbers(pending.plan, pending.grid, stats).await?;
-                    known.insert((pending.span, pending.grid), numbers);
+                    let key = (pending.span, pending.grid);
+                    match pending.input {
+                        PendingInput::Scalar(plan) => {
+                            let numbers = session.numbers(plan, pending.grid, stats).await?;
+                            known.scalars.insert(key, numbers);
+                        }
+                        PendingInput::Series(inputs) => {
+                            let mut all = Vec::new();
+                            for (plan, labels) in inputs {
+                                let input = (plan, &labels[..]);
+                                all.push(session.rows(input, pending.grid, stats).await?);
+                            }
+                            known.series.insert(key, all.into());
+                        }
+                    }
                 }
                 (relation, _) => {
                     let relation = relation?;

@@ -20,7 +20,8 @@ use super::pool::PeakPool;
 use super::{EngineOptions, Prepared, stats};
 use crate::Result;
 use crate::grid::StepGrid;
-use crate::result::QueryStats;
+use crate::info::Row;
+use crate::result::{MatrixSeries, QueryStats};
 
 /// Bytes of values in a batch: 8,192 rows of 11,000 steps would be 720 MB.
 const BATCH_BYTES: usize = 8 << 20;
@@ -36,6 +37,7 @@ const DEPTH_OF_PARTITIONS_MAX: usize = 32;
 pub(super) struct QuerySession {
     state: SessionState,
     pool: Arc<PeakPool>,
+    cells_max: usize,
 }
 
 impl QuerySession {
@@ -64,7 +66,11 @@ impl QuerySession {
             .with_runtime_env(runtime)
             .with_query_planner(Arc::new(planners))
             .build();
-        Ok(Self { state, pool })
+        Ok(Self {
+            state,
+            pool,
+            cells_max: options.cells_max,
+        })
     }
 
     pub(super) fn memory_peak_bytes(&self) -> u64 {
@@ -98,6 +104,24 @@ impl QuerySession {
             }
         }
         Ok(numbers.into())
+    }
+
+    /// Executes a plan that gives a relation with these labels, for all of its rows.
+    pub(super) async fn rows(
+        &self,
+        (plan, labels): (LogicalPlan, &[String]),
+        grid: StepGrid,
+        stats: &mut QueryStats,
+    ) -> Result<Vec<Row>> {
+        let mut series = SeriesSet::new(self.cells_max);
+        self.collect(plan, labels, grid, &mut series, stats).await?;
+        let row = |series: MatrixSeries| {
+            let mut samples = series.samples.into_iter().peekable();
+            let at = |time_ms| samples.next_if(|(t, _)| *t == time_ms).map(|(_, v)| v);
+            let vector = grid.times_ms().map(at).collect();
+            (series.labels, vector)
+        };
+        Ok(series.into_matrix().into_iter().map(row).collect())
     }
 
     /// Executes a plan that gives a relation with these labels on a grid, and adds its rows to the series.

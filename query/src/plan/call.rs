@@ -34,6 +34,7 @@ impl Planner<'_> {
                 let scalar = self.scalar_arg(call, 0, grid)?;
                 self.vector_of(scalar, grid)
             }
+            "info" => self.info(call, grid),
             "absent" => self.absent(call, grid),
             "absent_over_time" => self.absent_over_time(call, grid),
             "label_replace" => self.label_replace(call, grid),

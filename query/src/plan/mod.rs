@@ -15,9 +15,11 @@ mod binary;
 mod call;
 mod fill;
 mod histogram;
+mod info;
 mod invariant;
 mod labels;
 mod matching;
+pub mod pending;
 mod range;
 pub mod relation;
 pub mod scalar;
@@ -33,8 +35,9 @@ use crate::functions::{VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::selector::SelectorSource;
 use crate::{Error, Result};
+use pending::{KnownInputs, Pending};
 use relation::{Relation, value};
-use scalar::{KnownScalars, PendingScalar, Scalar};
+use scalar::Scalar;
 use selectors::Resolved;
 
 /// What holds for the whole query.
@@ -58,8 +61,8 @@ pub struct Planner<'a> {
     names: usize,
     /// Whether duplicates on the "one" side of a vector operation pass at steps at which the other side is empty.
     lenient: bool,
-    known: Arc<KnownScalars>,
-    pending: Option<PendingScalar>,
+    known: Arc<KnownInputs>,
+    pending: Option<Pending>,
 }
 
 /// Which labels the parent of a node makes use of.
@@ -121,13 +124,13 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Gives numbers of scalars that were pending before.
-    pub fn knowing(self, known: Arc<KnownScalars>) -> Self {
+    /// Gives inputs that were pending before.
+    pub fn knowing(self, known: Arc<KnownInputs>) -> Self {
         Self { known, ..self }
     }
 
-    /// The scalar without which no plan could be made.
-    pub fn pending(&mut self) -> Option<PendingScalar> {
+    /// The input without which no plan could be made.
+    pub fn pending(&mut self) -> Option<Pending> {
         self.pending.take()
     }
 

@@ -4,13 +4,13 @@
 //! plan. `scalar(v)` depends on data: a plan of its own with one row, joined where it is used. Where numbers must be known to make the
 //! plan (the φ of a quantile, the k of `topk`), that plan is executed first: [`Planner::numbers`].
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
-use varve_promql::{BinaryOp, Call, Expr, Span, UnaryOp};
+use varve_promql::{BinaryOp, Call, Expr, UnaryOp};
 
+use super::pending::{Pending, PendingInput};
 use super::relation::{Relation, column, project, value};
 use super::{Planner, is_same_everywhere};
 use crate::aggregates::{CellOp, StepAggregate};
@@ -19,20 +19,6 @@ use crate::grid::StepGrid;
 use crate::kernels::StepArg;
 use crate::vector::{VALUE, literal};
 use crate::{Error, Result};
-
-/// Numbers of scalar expressions on grids, for which plans were executed.
-pub type KnownScalars = HashMap<(Span, StepGrid), Arc<[f64]>>;
-
-/// A scalar whose numbers a plan cannot do without.
-#[derive(Debug)]
-pub struct PendingScalar {
-    /// Where it is written.
-    pub span: Span,
-    /// The steps.
-    pub grid: StepGrid,
-    /// Gives one row with the column `value`.
-    pub plan: LogicalPlan,
-}
 
 /// A scalar on a grid.
 #[derive(Clone, Debug)]
@@ -85,16 +71,16 @@ impl Planner<'_> {
     /// The numbers of a scalar expression. If they depend on data and are not known yet, the plan cannot be made: this fails, and
     /// [`Planner::pending`] says what to execute first.
     pub(super) fn numbers(&mut self, expr: &Expr, grid: StepGrid) -> Result<Arc<[f64]>> {
-        if let Some(known) = self.known.get(&(expr.span(), grid)) {
+        if let Some(known) = self.known.scalars.get(&(expr.span(), grid)) {
             return Ok(Arc::clone(known));
         }
         match self.scalar(expr, grid)? {
             Scalar::Known(numbers) => Ok(numbers.into()),
             Scalar::Plan(plan) => {
-                self.pending = Some(PendingScalar {
+                self.pending = Some(Pending {
                     span: expr.span(),
                     grid,
-                    plan: *plan,
+                    input: PendingInput::Scalar(*plan),
                 });
                 let text = "a scalar that depends on data".to_owned();
                 Err(Error::NotSupported(text))

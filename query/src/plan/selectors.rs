@@ -2,9 +2,10 @@
 
 use std::collections::HashMap;
 
-use varve_promql::{At, Expr, Span, Subquery, VectorSelector};
+use varve_promql::{At, Expr, Matcher, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
 
+use super::info::InfoSelector;
 use super::relation::{Relation, column};
 use super::{Needs, Planner, Settings, fixed_ms, offset_ms};
 use crate::grid::StepGrid;
@@ -135,6 +136,17 @@ impl Walk {
                 let extent_ms = (range_ms, after_ms);
                 specs.push(self.spec(&matrix.selector, extent_ms, start_ms, end_ms)?);
             }
+            Expr::Call(call) if call.function.name == "info" => {
+                if let Some(first) = call.args.first() {
+                    self.collect(first, start_ms, end_ms, specs)?;
+                }
+                let info = InfoSelector::of(call)?;
+                let time = (info.at, info.offset_ms);
+                let extent_ms = (self.settings.lookback_ms, 0);
+                let matchers = info.matchers.all();
+                let spec = self.spec_at(matchers, time, extent_ms, start_ms, end_ms);
+                specs.push((info.span, spec));
+            }
             Expr::Subquery(subquery) => {
                 let grid = subquery_grid(subquery, start_ms, end_ms, self.query, self.settings)?;
                 self.collect(&subquery.expr, grid.start_ms, grid.end_ms(), specs)?;
@@ -155,18 +167,30 @@ impl Walk {
         start_ms: i64,
         end_ms: i64,
     ) -> Result<(Span, SelectorSpec)> {
-        let (start_ms, end_ms) = match at_ms(selector.at, self.query) {
+        let time = (selector.at, offset_ms(selector.offset.as_ref())?);
+        let matchers = selector.matchers.clone();
+        let spec = self.spec_at(matchers, time, (before_ms, after_ms), start_ms, end_ms);
+        Ok((selector.span, spec))
+    }
+
+    fn spec_at(
+        &self,
+        matchers: Vec<Matcher>,
+        (at, offset_ms): (Option<At>, i64),
+        (before_ms, after_ms): (i64, i64),
+        start_ms: i64,
+        end_ms: i64,
+    ) -> SelectorSpec {
+        let (start_ms, end_ms) = match at_ms(at, self.query) {
             Some(at_ms) => (at_ms, at_ms),
             None => (start_ms, end_ms),
         };
-        let offset_ms = offset_ms(selector.offset.as_ref())?;
         let min_ms = start_ms.saturating_sub(offset_ms).saturating_sub(before_ms);
-        let spec = SelectorSpec {
-            matchers: selector.matchers.clone(),
+        SelectorSpec {
+            matchers,
             min_ms: min_ms.saturating_add(1),
             max_ms: end_ms.saturating_sub(offset_ms).saturating_add(after_ms),
-        };
-        Ok((selector.span, spec))
+        }
     }
 }
 
@@ -193,11 +217,25 @@ impl Planner<'_> {
         &mut self,
         selector: &VectorSelector,
         evaluation: &Evaluation,
-        (before_ms, after_ms): (i64, i64),
+        extent_ms: (i64, i64),
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
-        let resolved = self.resolved.get(selector.span)?;
+        let time = (selector.at, offset_ms(selector.offset.as_ref())?);
+        self.resolved_leaf(selector.span, evaluation, extent_ms, time, grid, needs)
+    }
+
+    /// The relation of what was resolved under a span. `extent_ms`: how far windows reach before and after the time.
+    pub(super) fn resolved_leaf(
+        &mut self,
+        span: Span,
+        evaluation: &Evaluation,
+        (before_ms, after_ms): (i64, i64),
+        (at, offset_ms): (Option<At>, i64),
+        grid: StepGrid,
+        needs: &Needs,
+    ) -> Result<Relation> {
+        let resolved = self.resolved.get(span)?;
         if resolved.series.is_empty() {
             return Relation::nothing(grid);
         }
@@ -210,8 +248,8 @@ impl Planner<'_> {
         let windows = WindowGrid {
             grid,
             range_ms: before_ms.saturating_add(after_ms),
-            offset_ms: offset_ms(selector.offset.as_ref())?.saturating_sub(after_ms),
-            at_ms: at_ms(selector.at, self.query),
+            offset_ms: offset_ms.saturating_sub(after_ms),
+            at_ms: at_ms(at, self.query),
         };
         let plan = self.source.plan(resolved, &labels, evaluation, &windows)?;
         let mut columns: Vec<_> = labels

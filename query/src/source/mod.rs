@@ -35,9 +35,10 @@ mod tests;
 
 pub use archive::{ArchiveFile, ArchiveParts, ArchiveSource, WalRows};
 pub use cache::SourceCaches;
-pub(crate) use matcher::CompiledMatchers;
+
 pub use scan::SamplesScan;
 pub use series_set::SeriesSet;
 
+pub(crate) use matcher::CompiledMatchers;
 pub(crate) use scan::{BATCH_SLICES, slice_ordering};
 pub(crate) use slices::Slices;

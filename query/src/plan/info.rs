@@ -1,0 +1,149 @@
+//! `info(v, {…})`: its inputs are evaluated first, because its labels depend on their samples.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::datatypes::{Field, Schema};
+use datafusion::catalog::MemTable;
+use datafusion::datasource::provider_as_source;
+use datafusion::logical_expr::LogicalPlanBuilder;
+use varve_promql::{At, Call, Expr, Span};
+
+use super::pending::{Pending, PendingInput};
+use super::relation::Relation;
+use super::{Needs, Planner, offset_ms};
+use crate::grid::StepGrid;
+use crate::info::{InfoMatchers, Row, enrich};
+use crate::kernels::Lookback;
+use crate::selector::Evaluation;
+use crate::vector::{VALUE, VectorsBuilder, label_column, vector_type};
+use crate::{Error, Result};
+
+/// The selector of info series that a call stands for.
+#[derive(Clone, Debug)]
+pub(super) struct InfoSelector {
+    /// Under which it is resolved.
+    pub(super) span: Span,
+    pub(super) matchers: InfoMatchers,
+    /// The time at which the first argument is looked at; info series are looked at then, too.
+    pub(super) at: Option<At>,
+    pub(super) offset_ms: i64,
+}
+
+impl InfoSelector {
+    /// The selector of a call of `info`.
+    pub(super) fn of(call: &Call) -> Result<Self> {
+        let first = call
+            .args
+            .first()
+            .ok_or_else(|| Error::BadData("info needs an instant vector".to_owned()))?;
+        let selector = match call.args.get(1).map(Expr::without_parens) {
+            Some(Expr::VectorSelector(selector)) => Some(selector),
+            _ => None,
+        };
+        let (at, offset_ms) = reference_time(first)?.unwrap_or((None, 0));
+        Ok(Self {
+            span: selector.map_or(call.span, |selector| selector.span),
+            matchers: InfoMatchers::new(selector.map(|selector| &selector.matchers[..])),
+            at,
+            offset_ms,
+        })
+    }
+}
+
+/// The `@` and the offset of the first selector, with those of the subqueries around it.
+fn reference_time(expr: &Expr) -> Result<Option<(Option<At>, i64)>> {
+    Ok(match expr {
+        Expr::VectorSelector(selector) => Some((selector.at, offset_ms(selector.offset.as_ref())?)),
+        Expr::MatrixSelector(matrix) => {
+            let selector = &matrix.selector;
+            Some((selector.at, offset_ms(selector.offset.as_ref())?))
+        }
+        Expr::Subquery(subquery) => match reference_time(&subquery.expr)? {
+            Some((None, inner_ms)) => {
+                let outer_ms = offset_ms(subquery.offset.as_ref())?;
+                Some((subquery.at, inner_ms.saturating_add(outer_ms)))
+            }
+            found => found,
+        },
+        other => {
+            for child in other.children() {
+                if let Some(found) = reference_time(child)? {
+                    return Ok(Some(found));
+                }
+            }
+            None
+        }
+    })
+}
+
+impl Planner<'_> {
+    pub(super) fn info(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
+        let selector = InfoSelector::of(call)?;
+        let known = self.known.series.get(&(call.span, grid)).cloned();
+        let Some(inputs) = known else {
+            let base = self.vector_arg(call, 0, grid)?.distinct()?;
+            let lookback_ms = self.settings.lookback_ms;
+            let info = self.resolved_leaf(
+                selector.span,
+                &Evaluation::Instant(Lookback::Timestamp),
+                (lookback_ms, 0),
+                (selector.at, selector.offset_ms),
+                grid,
+                &Needs::All,
+            )?;
+            let inputs = [base, info].map(|input| (input.plan, input.labels));
+            self.pending = Some(Pending {
+                span: call.span,
+                grid,
+                input: PendingInput::Series(inputs.into()),
+            });
+            return Err(Error::NotSupported("labels that depend on data".to_owned()));
+        };
+        match &inputs[..] {
+            [base, info] => {
+                let rows = enrich(base, info, &selector.matchers, grid.steps)?;
+                Relation::of_rows(&rows, grid)
+            }
+            _ => Err(Error::Internal("info has two inputs".to_owned())),
+        }
+    }
+}
+
+impl Relation {
+    /// Rows that are known, with different labels.
+    fn of_rows(rows: &[Row], grid: StepGrid) -> Result<Self> {
+        let mut labels: Vec<String> = rows
+            .iter()
+            .flat_map(|(labels, _)| labels.iter().map(|(name, _)| name.to_owned()))
+            .collect();
+        labels.sort_unstable();
+        labels.dedup();
+        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
+        for label in &labels {
+            let texts = rows.iter().map(|(labels, _)| labels.get(label));
+            columns.push(Arc::new(texts.collect::<StringArray>()));
+            let data_type = arrow::datatypes::DataType::Utf8;
+            fields.push(Field::new(label_column(label), data_type, true));
+        }
+        let mut vectors = VectorsBuilder::new(grid.steps, rows.len());
+        for (_, samples) in rows {
+            vectors.extend(samples.iter().copied());
+        }
+        columns.push(vectors.finish()?);
+        fields.push(Field::new(VALUE, vector_type(grid.steps), true));
+        let schema = Arc::new(Schema::new(fields));
+        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &count)
+            .map_err(datafusion::error::DataFusionError::from)?;
+        let table = MemTable::try_new(schema, vec![vec![batch]])?;
+        let name = datafusion::common::TableReference::bare("info");
+        let source = provider_as_source(Arc::new(table));
+        let plan = LogicalPlanBuilder::scan(name, source, None)?.build()?;
+        Relation {
+            unique_without_name: false,
+            ..Self::new(plan, labels, grid)
+        }
+        .tidy()
+    }
+}
