@@ -56,6 +56,31 @@ impl FloatHistogram {
         )
     }
 
+    /// What queries that only look at the count and the sum read: a histogram without buckets, whose hint says what
+    /// [`FloatHistogram::detect_reset`] found while the buckets were there. `previous` is the sample before it in its series, if that was read
+    /// too and is no stale marker.
+    pub fn without_buckets(&self, previous: Option<&Self>) -> Self {
+        let hint = match (self.counter_reset_hint, previous) {
+            (CounterResetHint::Unknown, Some(previous))
+                if !crate::sample::is_stale_nan(self.sum) =>
+            {
+                if self.detect_reset(previous) {
+                    CounterResetHint::CounterReset
+                } else {
+                    CounterResetHint::NotCounterReset
+                }
+            }
+            (hint, _) => hint,
+        };
+        Self {
+            counter_reset_hint: hint,
+            schema: self.schema,
+            count: self.count,
+            sum: self.sum,
+            ..Self::default()
+        }
+    }
+
     /// A side of a histogram with `schema`, with this histogram's schema and without what lies in this one's zero bucket.
     fn comparable(&self, schema: i32, spans: &[Span], counts: &[f64]) -> Vec<(i32, f64)> {
         let mut merged: Vec<(i32, f64)> = Vec::with_capacity(counts.len());
@@ -201,6 +226,17 @@ mod tests {
         assert!(exponential.detect_reset(&previous));
         exponential.count = 1.0;
         assert!(previous.detect_reset(&exponential));
+    }
+
+    #[test]
+    fn the_hint_survives_the_buckets() {
+        let previous = histogram(0, &[1.0, 2.0]);
+        let current = histogram(0, &[2.0, 1.0]);
+        let hint = |previous| current.without_buckets(previous).counter_reset_hint;
+        assert_eq!(hint(None), CounterResetHint::Unknown);
+        assert_eq!(hint(Some(&previous)), CounterResetHint::CounterReset);
+        assert_eq!(hint(Some(&current)), CounterResetHint::NotCounterReset);
+        assert_eq!(current.without_buckets(None).heap_items(), 0);
     }
 
     proptest! {
