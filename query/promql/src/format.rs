@@ -11,9 +11,8 @@ mod time;
 use thiserror::Error;
 
 pub use duration::{format_duration, parse_duration, parse_duration_or_seconds};
-pub(crate) use float::parse_number;
 pub use float::{
-    format_float, format_float_e, format_float_g, format_sample_value, parse_go_float,
+    format_float, format_float_e, format_float_g, format_sample_value, parse_go_float, parse_number,
 };
 pub(crate) use quote::{describe_char, quote_char, unquote, unquote_bytes};
 pub use quote::{quote, quote_bytes};

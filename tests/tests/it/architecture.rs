@@ -9,12 +9,18 @@ use serde_json::Value;
 const ARROWS: &[(&str, &[&str])] = &[
     ("varve-storage", &[]),
     ("varve-promql", &[]),
+    ("varve-histogram", &["varve-promql", "varve-storage"]),
     ("varve-table", &["varve-storage"]),
     ("varve-ingest", &["varve-storage"]),
     ("varve-compactor", &["varve-storage", "varve-table"]),
     (
         "varve-query",
-        &["varve-promql", "varve-storage", "varve-table"],
+        &[
+            "varve-histogram",
+            "varve-promql",
+            "varve-storage",
+            "varve-table",
+        ],
     ),
     ("varve", EVERYTHING),
     ("varve-tests", EVERYTHING),
@@ -22,6 +28,7 @@ const ARROWS: &[(&str, &[&str])] = &[
 
 const EVERYTHING: &[&str] = &[
     "varve-compactor",
+    "varve-histogram",
     "varve-ingest",
     "varve-promql",
     "varve-query",
@@ -82,6 +89,10 @@ fn heavy_dependencies_stay_where_they_belong() {
         ("varve-promql", &["arrow", "tokio", "datafusion"][..]),
         (
             "varve-storage",
+            &["parquet", "datafusion", "aws-sdk-s3", "axum"],
+        ),
+        (
+            "varve-histogram",
             &["parquet", "datafusion", "aws-sdk-s3", "axum"],
         ),
         (

@@ -137,7 +137,7 @@ pub fn parse_go_float(text: &str) -> Result<f64, ValueError> {
 }
 
 /// Reads a number literal of a query: an integer in Go's notation (`0x1f`, `017`), else a float.
-pub(crate) fn parse_number(text: &str) -> Result<f64, ValueError> {
+pub fn parse_number(text: &str) -> Result<f64, ValueError> {
     match integer(text) {
         Some(value) => Ok(value as f64),
         None => parse_go_float(text),

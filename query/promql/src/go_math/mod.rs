@@ -7,6 +7,7 @@
 //! | functions | method |
 //! |---|---|
 //! | [`exp`] | Taylor series of a sixteenth of the reduced argument, squared back four times (Shibata, SLEEF), with fused multiply-adds |
+//! | [`exp2`] | fdlibm: a rational function of the fraction, scaled by the whole part |
 //! | [`ln`], [`log10`], [`log2`] | odd series in f / (2 + f) with fdlibm's minimax coefficients |
 //! | [`pow`] | repeated squaring of the fraction for the whole part of the exponent, `exp` and `ln` for the rest |
 //! | [`sin`], [`cos`], [`tan`] | Cephes: three-part π/4 below 2^29, Payne and Hanek's reduction from there on |
@@ -36,7 +37,7 @@ mod trig;
 #[cfg(test)]
 mod tests;
 
-pub use exp::exp;
+pub use exp::{exp, exp2};
 pub use hyperbolic::{acosh, asinh, atanh, cosh, sinh, tanh};
 pub use inverse::{acos, asin, atan, atan2};
 pub use log::{ln, log2, log10};

@@ -1,8 +1,60 @@
-//! Native histograms, as every format of Varve stores them.
+//! Native histograms: the type that every format of Varve stores, and the arithmetic on it.
 //!
-//! Integer histograms are kept as floats with absolute bucket counts, the form in which PromQL computes.
+//! Integer histograms are kept as floats with absolute bucket counts, the form in which PromQL computes. Results have the
+//! bits of Prometheus's: every operation is one IEEE 754 operation, and their order is part of the result.
+//!
+//! Vocabulary:
+//! - The *schema* is the resolution. From -4 to 8 buckets are exponential: 2^schema of them double the bound. Schema -53 has
+//!   *custom bounds*, as classic histograms have (Prometheus: NHCB).
+//! - A *side* is the positive or the negative buckets; an *index* numbers the buckets of a side. *Spans* say which indexes
+//!   have an explicit count.
+//! - The *zero bucket* counts observations between minus and plus the *zero threshold*.
+//!
+//! [`Bucket`] gives buckets with their bounds; addition and subtraction reconcile two layouts first and report it as
+//! [`Combined`]; [`Compensation`] is what Kahan's summation carries from one addition to the next. Functions of PromQL that need Go's
+//! logarithms or its notation of numbers are not here but in `varve-histogram`.
+//!
+//! Invariant: no method panics or allocates more than the histograms have items, whatever they hold. Only histograms that pass
+//! [`FloatHistogram::validate`] have meaningful results.
+
+mod arithmetic;
+mod bounds;
+mod buckets;
+mod cell;
+mod classic;
+mod compact;
+mod custom;
+mod encoding;
+mod equality;
+mod error;
+mod kahan;
+mod layout;
+mod reset;
+mod resolution;
+mod validate;
+mod zero;
+
+#[cfg(test)]
+mod arbitrary;
 
 use std::cmp::Ordering;
+
+pub use arithmetic::Combined;
+pub use buckets::Bucket;
+pub use classic::ClassicHistogram;
+pub use error::HistogramError;
+pub use kahan::{Compensation, kahan_add};
+
+/// The schema of custom bounds.
+pub const SCHEMA_CUSTOM: i32 = -53;
+/// The coarsest exponential schema: a bucket spans 16 doublings.
+pub const SCHEMA_MIN: i32 = -4;
+/// The finest exponential schema: 256 buckets to a doubling.
+pub const SCHEMA_MAX: i32 = 8;
+/// The coarsest exponential schema that may be received; it has to be reduced before use.
+pub const SCHEMA_MIN_RESERVED: i32 = -9;
+/// The finest exponential schema that may be received; it has to be reduced before use.
+pub const SCHEMA_MAX_RESERVED: i32 = 52;
 
 /// A run of consecutive buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +81,9 @@ pub enum CounterResetHint {
 }
 
 /// A native histogram with absolute float counts.
-#[derive(Clone, Debug, PartialEq)]
+///
+/// `==` compares fields as floats do; [`FloatHistogram::same_data`] is what PromQL calls equal.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FloatHistogram {
     /// What is known about a reset before this sample.
     pub counter_reset_hint: CounterResetHint,
@@ -56,6 +110,16 @@ pub struct FloatHistogram {
 }
 
 impl FloatHistogram {
+    /// Whether the buckets have custom bounds rather than exponential ones.
+    pub fn uses_custom_buckets(&self) -> bool {
+        self.schema == SCHEMA_CUSTOM
+    }
+
+    /// Whether the schema is one of those with which PromQL computes.
+    pub fn has_valid_schema(&self) -> bool {
+        self.uses_custom_buckets() || is_exponential(self.schema)
+    }
+
     /// The spans, buckets and bounds on the heap; each takes 8 bytes.
     pub fn heap_items(&self) -> usize {
         self.positive_spans.len()
@@ -89,4 +153,9 @@ impl FloatHistogram {
             .then_with(|| floats(&self.negative_buckets, &other.negative_buckets))
             .then_with(|| floats(&self.custom_values, &other.custom_values))
     }
+}
+
+/// Whether a schema has exponential buckets and may be computed with.
+pub(crate) fn is_exponential(schema: i32) -> bool {
+    (SCHEMA_MIN..=SCHEMA_MAX).contains(&schema)
 }
