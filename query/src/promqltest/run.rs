@@ -11,6 +11,9 @@ use crate::memory::MemoryArchive;
 use crate::result::{QueryOptions, QueryResult, QueryValue};
 use crate::{Archive, Engine, EngineOptions, Error};
 
+/// The step in milliseconds of range queries that instant queries are run as.
+const STEP_MS: i64 = 60_000;
+
 /// Relative difference up to which two floats count as equal.
 const EPSILON: f64 = 0.000001;
 
@@ -172,8 +175,52 @@ async fn run_eval(engine: &Engine, eval: &Eval) -> Outcome {
         Ok(_) if !eval.fail.is_empty() => {
             Outcome::Failed("expected an error, but the query succeeded".to_owned())
         }
-        Ok(result) => outcome(compare(eval, &result)),
+        Ok(result) => match compare(eval, &result) {
+            Ok(()) if is_a_step(eval, &result) => as_a_step(engine, eval).await,
+            compared => outcome(compared),
+        },
     }
+}
+
+/// Whether an instant query must give the same as a step of a range query.
+fn is_a_step(eval: &Eval, result: &QueryResult) -> bool {
+    let has_steps = matches!(
+        result.value,
+        QueryValue::Vector(_) | QueryValue::Scalar { .. }
+    );
+    // These say something about the query's own range.
+    let of_range = ["start()", "end()", "range()", "step()"];
+    let asks = of_range.iter().any(|call| eval.query.contains(call));
+    eval.step_ms.is_none() && has_steps && !eval.ordered && !asks
+}
+
+/// Runs an instant query as the middle step of a range query, as Prometheus does.
+async fn as_a_step(engine: &Engine, eval: &Eval) -> Outcome {
+    let (start_ms, end_ms) = (eval.start_ms - STEP_MS, eval.start_ms + STEP_MS);
+    let options = QueryOptions::default();
+    let result = engine.range(&eval.query, start_ms, end_ms, STEP_MS, &options);
+    let result = match result.await {
+        Err(error) => return Outcome::Failed(format!("as a range query: {error}")),
+        Ok(result) => result,
+    };
+    let QueryValue::Matrix(matrix) = result.value else {
+        return Outcome::Failed("as a range query it has no series".to_owned());
+    };
+    let mut got = Vec::new();
+    for series in matrix {
+        let sample = series.samples.iter().find(|(t, _)| *t == eval.start_ms);
+        got.extend(sample.map(|sample| (series.labels.clone(), vec![*sample])));
+    }
+    let compared = match (eval.scalar, &got[..]) {
+        (Some(expected), [(_, samples)])
+            if samples.iter().all(|(_, v)| almost_equal(expected, *v)) =>
+        {
+            Ok(())
+        }
+        (Some(expected), got) => Err(format!("expected {expected}, got {got:?}")),
+        (None, got) => compare_series(eval, got),
+    };
+    outcome(compared.map_err(|why| format!("as a range query: {why}")))
 }
 
 fn outcome(result: Result<(), String>) -> Outcome {
