@@ -11,8 +11,9 @@ use tokio::sync::oneshot;
 
 use crate::{Error, Result};
 
-/// Addresses, not memory: pages that a query does not touch cost nothing.
-const STACK_BYTES: usize = 512 << 20;
+/// Four times what the deepest expressions take without optimisation. These are addresses, not memory: pages that a query does not touch
+/// cost nothing.
+const STACK_BYTES: usize = 64 << 20;
 
 /// Runs a future to its end on a thread whose stack is large enough for the deepest plan. The future is made, polled and dropped there.
 /// Dropping what this function returns drops the future where it next awaits.
