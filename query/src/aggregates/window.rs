@@ -43,6 +43,8 @@ pub enum MaskOp {
     },
     /// All samples; fails where two rows have one.
     Alone(Disjoint),
+    /// All samples; fails if two rows have any.
+    Distinct,
 }
 
 impl MaskOp {
@@ -56,6 +58,7 @@ impl MaskOp {
             Self::One { side: "left" } => "one_side_left",
             Self::One { .. } => "one_side",
             Self::Alone(_) => "alone",
+            Self::Distinct => "distinct",
         }
     }
 }
@@ -142,6 +145,16 @@ impl PartitionEvaluator for Evaluator {
             },
             MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
             MaskOp::One { side } => one_side(side, &vectors, values, num_rows),
+            MaskOp::Distinct => {
+                let any = |row: &usize| vectors.row(*row).any(|sample| sample.is_some());
+                match (0..num_rows).filter(any).nth(1) {
+                    Some(_) => {
+                        let why = Disjoint::Labels.message().to_owned();
+                        Err(Error::Execution(why).into())
+                    }
+                    None => Ok(Arc::clone(argument(values, 0)?)),
+                }
+            }
             MaskOp::Alone(why) => match doubles(&vectors, num_rows).next() {
                 Some(_) => Err(Error::Execution(why.message().to_owned()).into()),
                 None => Ok(Arc::clone(argument(values, 0)?)),

@@ -12,7 +12,7 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 
 use crate::Result;
-use crate::aggregates::{CellOp, Disjoint, StepAggregate};
+use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
 use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
@@ -193,6 +193,32 @@ impl Relation {
         relation.unique = relation.unique_without_name;
         let relation = relation.tidy()?;
         relation.merged(Disjoint::Labels)
+    }
+
+    /// As [`Relation::without_name`] after a range function: Prometheus refuses two series that become one even if no step has
+    /// samples of both.
+    pub(super) fn without_name_of_series(self) -> Result<Self> {
+        let mut relation = self;
+        relation.labels.retain(|label| !is_metadata(label));
+        let unique = relation.unique_without_name;
+        relation.unique = unique;
+        let relation = relation.tidy()?;
+        if unique {
+            return Ok(relation);
+        }
+        let checked = MaskWindow::call(
+            MaskOp::Distinct,
+            relation.grid.steps,
+            vec![value()],
+            relation.label_columns(),
+            Vec::new(),
+        );
+        let plan = LogicalPlanBuilder::from(relation.plan.clone())
+            .window([checked.alias("distinct")])?
+            .build()?;
+        Relation { plan, ..relation }
+            .with_value(column("distinct"))?
+            .merged(Disjoint::Labels)
     }
 
     /// The relation as the result of a query: one row per label set.
