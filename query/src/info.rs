@@ -82,25 +82,24 @@ pub fn enrich(
     let info = about(base, &plain, info);
     let unmatched_stay = CompiledMatchers::new(&matchers.data)?.matches(&Labels::empty());
     let data: BTreeSet<&str> = matchers.data.iter().map(|m| m.name.as_str()).collect();
-    let metrics: BTreeSet<&str> = info
-        .iter()
-        .map(|(labels, _)| labels.metric_name())
-        .collect();
+    let metrics: BTreeSet<&str> = info.iter().map(|(row, _)| row.0.metric_name()).collect();
+    let of_metrics = |labels: &Labels| -> Vec<Signature> {
+        let metrics = metrics.iter();
+        metrics.map(|name| signature(name, labels)).collect()
+    };
+    let wanted: Vec<Vec<Signature>> = base.iter().map(|(labels, _)| of_metrics(labels)).collect();
     let mut results: BTreeMap<Labels, Vec<Option<f64>>> = BTreeMap::new();
     for step in 0..steps {
         let newest = newest(&info, step)?;
-        for ((labels, samples), plain) in base.iter().zip(&plain) {
+        for (((labels, samples), plain), wanted) in base.iter().zip(&plain).zip(&wanted) {
             let Some(sample) = samples.get(step).copied().flatten() else {
                 continue;
             };
             let result = if *plain {
                 labels.clone()
             } else {
-                let found: Vec<&Labels> = metrics
-                    .iter()
-                    .filter_map(|name| newest.get(&signature(name, labels)))
-                    .map(|(_, labels)| *labels)
-                    .collect();
+                let found = wanted.iter().filter_map(|signature| newest.get(signature));
+                let found: Vec<&Labels> = found.map(|(_, labels)| *labels).collect();
                 if found.is_empty() && !unmatched_stay {
                     continue;
                 }
@@ -120,8 +119,8 @@ pub fn enrich(
     Ok(results.into_iter().collect())
 }
 
-/// The info series whose identifying labels have values that some series to be enriched has.
-fn about<'a>(base: &[Row], plain: &[bool], info: &'a [Row]) -> Vec<&'a Row> {
+/// The info series whose identifying labels have values that some series to be enriched has, with their signatures.
+fn about<'a>(base: &[Row], plain: &[bool], info: &'a [Row]) -> Vec<(&'a Row, Signature)> {
     let enriched = base.iter().zip(plain).filter(|(_, plain)| !**plain);
     let enriched: Vec<&Labels> = enriched.map(|((labels, _), _)| labels).collect();
     let known = IDENTIFYING.map(|label| {
@@ -137,19 +136,24 @@ fn about<'a>(base: &[Row], plain: &[bool], info: &'a [Row]) -> Vec<&'a Row> {
             known.is_empty() || known.contains(labels.get(label).unwrap_or_default())
         })
     };
-    info.iter().filter(|(labels, _)| fits(labels)).collect()
+    info.iter()
+        .filter(|(labels, _)| fits(labels))
+        .map(|row| (row, signature(row.0.metric_name(), &row.0)))
+        .collect()
 }
 
 /// The info series with the newest sample of each signature at a step.
-fn newest<'a>(info: &[&'a Row], step: usize) -> Result<HashMap<Signature, (i64, &'a Labels)>> {
-    let mut newest: HashMap<Signature, (i64, &Labels)> = HashMap::new();
-    for (labels, times) in info.iter().copied() {
+fn newest<'a>(
+    info: &'a [(&'a Row, Signature)],
+    step: usize,
+) -> Result<HashMap<&'a Signature, (i64, &'a Labels)>> {
+    let mut newest: HashMap<&Signature, (i64, &Labels)> = HashMap::new();
+    for ((labels, times), signature) in info {
         let Some(seconds) = times.get(step).copied().flatten() else {
             continue;
         };
         let time_ms = (seconds * 1000.0).round() as i64;
-        let signature = signature(labels.metric_name(), labels);
-        match newest.get(&signature) {
+        match newest.get(signature) {
             Some((known_ms, known)) if *known_ms == time_ms => {
                 return Err(Error::Execution(format!(
                     "found duplicate series for info metric: existing {known} @ {known_ms}, new {labels} @ {time_ms}"

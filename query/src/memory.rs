@@ -5,19 +5,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::datatypes::{DataType, Field, Schema};
 use async_trait::async_trait;
-use datafusion::datasource::{MemTable, provider_as_source};
-use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::logical_expr::LogicalPlan;
 use regex::Regex;
 use varve_promql::regex::anchored_regex;
 use varve_promql::{MatchOp, Matcher};
 use varve_storage::{Labels, Series, SeriesRef, is_stale_nan};
 
 use crate::kernels::{Samples, Scratch, StepOutput, WindowGrid};
+use crate::plan::relation::in_memory;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
-use crate::vector::{VALUE, VectorsBuilder, label_column, vector_type};
+use crate::vector::VectorsBuilder;
 use crate::{Archive, Error, Result, Snapshot};
 
 #[derive(Clone, Debug, Default)]
@@ -149,23 +147,6 @@ impl SelectorSource for MemoryArchive {
             let items = values.iter().zip(&present);
             vectors.extend(items.map(|(value, present)| present.then_some(*value)));
         }
-        let mut fields: Vec<Field> = Vec::new();
-        let mut columns: Vec<ArrayRef> = Vec::new();
-        for label in labels {
-            let texts = selector
-                .series
-                .iter()
-                .map(|series| series.labels.get(label));
-            columns.push(Arc::new(texts.collect::<StringArray>()));
-            fields.push(Field::new(label_column(label), DataType::Utf8, true));
-        }
-        columns.push(vectors.finish()?);
-        fields.push(Field::new(VALUE, vector_type(steps), true));
-        let schema = Arc::new(Schema::new(fields));
-        let rows = RecordBatchOptions::new().with_row_count(Some(selector.series.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows)
-            .map_err(datafusion::error::DataFusionError::from)?;
-        let table = MemTable::try_new(schema, vec![vec![batch]])?;
         let name = format!(
             "{evaluation} {}",
             selector
@@ -176,9 +157,8 @@ impl SelectorSource for MemoryArchive {
                 .collect::<Vec<_>>()
                 .join(",")
         );
-        let name = datafusion::common::TableReference::bare(name);
-        let source = provider_as_source(Arc::new(table));
-        Ok(LogicalPlanBuilder::scan(name, source, None)?.build()?)
+        let label_sets = selector.series.iter().map(|series| &series.labels);
+        in_memory(&name, labels, label_sets, vectors.finish()?, steps)
     }
 
     async fn samples(

@@ -3,8 +3,8 @@
 //! 1. The text is parsed; durations that depend on the step are resolved.
 //! 2. The archive is opened: one snapshot, and a bill of its own for the query's requests.
 //! 3. All selectors are resolved against it. Series x steps beyond the limit end the query here.
-//! 4. The grid is cut into slices, so that no slice has more cells than the engine holds at once. Each slice is planned, optimized and
-//!    executed by DataFusion, in a memory pool of the query's own.
+//! 4. The grid is cut into slices, so that no slice has more cells than the engine holds at once. Each slice is planned (after inputs
+//!    on which its plan depends were evaluated), optimized and executed by DataFusion, in a memory pool of the query's own.
 //! 5. Rows become series; slices are appended by label set.
 //!
 //! All of that happens on a thread of the query's own ([`thread`]), because plans of deep expressions are deep. Dropping a query's future cancels it: DataFusion's tasks end with their streams.

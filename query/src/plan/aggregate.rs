@@ -126,17 +126,17 @@ impl Planner<'_> {
         }
         if let Some(written) = &node.param {
             let ratios = || ratios.iter().copied();
-            let (least, greatest) = (
-                ratios().fold(f64::INFINITY, functions::min),
-                ratios().fold(f64::NEG_INFINITY, functions::max),
-            );
-            let outside = [(greatest, 1.0, greatest > 1.0), (least, -1.0, least < -1.0)];
-            for (ratio, limit, _) in outside.into_iter().filter(|(.., is_outside)| *is_outside) {
-                let ratio = varve_promql::format::format_float_g(ratio);
-                let text = format!(
-                    "ratio value should be between -1 and 1, got {ratio}, capping to {limit}"
-                );
-                self.annotations.warn(&text, written.span());
+            let greatest = ratios().fold(f64::NEG_INFINITY, functions::max);
+            let least = ratios().fold(f64::INFINITY, functions::min);
+            for ratio in [greatest, least] {
+                let limit = ratio.clamp(-1.0, 1.0);
+                if limit != ratio {
+                    let ratio = varve_promql::format::format_float_g(ratio);
+                    let text = format!(
+                        "ratio value should be between -1 and 1, got {ratio}, capping to {limit}"
+                    );
+                    self.annotations.warn(&text, written.span());
+                }
             }
         }
         let input = self.vector(&node.expr, grid)?;

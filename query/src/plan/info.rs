@@ -1,22 +1,15 @@
 //! `info(v, {…})`: its inputs are evaluated first, because its labels depend on their samples.
 
-use std::sync::Arc;
-
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
-use arrow::datatypes::{Field, Schema};
-use datafusion::catalog::MemTable;
-use datafusion::datasource::provider_as_source;
-use datafusion::logical_expr::LogicalPlanBuilder;
 use varve_promql::{At, Call, Expr, Span};
 
 use super::pending::{Pending, PendingInput};
-use super::relation::Relation;
+use super::relation::{Relation, in_memory};
 use super::{Needs, Planner, offset_ms};
 use crate::grid::StepGrid;
 use crate::info::{InfoMatchers, Row, enrich};
 use crate::kernels::Lookback;
 use crate::selector::Evaluation;
-use crate::vector::{VALUE, VectorsBuilder, label_column, vector_type};
+use crate::vector::VectorsBuilder;
 use crate::{Error, Result};
 
 /// The selector of info series that a call stands for.
@@ -119,27 +112,12 @@ impl Relation {
             .collect();
         labels.sort_unstable();
         labels.dedup();
-        let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
-        for label in &labels {
-            let texts = rows.iter().map(|(labels, _)| labels.get(label));
-            columns.push(Arc::new(texts.collect::<StringArray>()));
-            let data_type = arrow::datatypes::DataType::Utf8;
-            fields.push(Field::new(label_column(label), data_type, true));
-        }
         let mut vectors = VectorsBuilder::new(grid.steps, rows.len());
         for (_, samples) in rows {
             vectors.extend(samples.iter().copied());
         }
-        columns.push(vectors.finish()?);
-        fields.push(Field::new(VALUE, vector_type(grid.steps), true));
-        let schema = Arc::new(Schema::new(fields));
-        let count = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-        let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &count)
-            .map_err(datafusion::error::DataFusionError::from)?;
-        let table = MemTable::try_new(schema, vec![vec![batch]])?;
-        let name = datafusion::common::TableReference::bare("info");
-        let source = provider_as_source(Arc::new(table));
-        let plan = LogicalPlanBuilder::scan(name, source, None)?.build()?;
+        let label_sets = rows.iter().map(|(labels, _)| labels);
+        let plan = in_memory("info", &labels, label_sets, vectors.finish()?, grid.steps)?;
         Relation {
             unique_without_name: false,
             ..Self::new(plan, labels, grid)

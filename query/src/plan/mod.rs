@@ -6,7 +6,8 @@
 //! Invariants:
 //! - a [`Relation`] has exactly its label columns and `value`; columns are named through [`relation::column`], which takes any
 //!   name as it is;
-//! - a plan is a function of (expression, grid, resolved series, settings) alone;
+//! - a plan is a function of (expression, grid, resolved series, settings) alone, and of inputs that have to be evaluated before it
+//!   ([`pending`]);
 //! - an expression that does not depend on the step is planned on one step and repeated.
 
 mod absent;

@@ -3,9 +3,13 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::datatypes::{Field, Schema};
+use datafusion::catalog::MemTable;
 use datafusion::common::tree_node::{Transformed, TreeNode};
-use datafusion::common::{Column, DFSchema};
+use datafusion::common::{Column, DFSchema, TableReference};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{
     EmptyRelation, Expr, LogicalPlan, LogicalPlanBuilder, SortExpr, lit,
 };
@@ -17,6 +21,8 @@ use crate::functions::label::{LabelFunction, LabelOp};
 use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
 use crate::vector::{VALUE, label_column, vector_type};
+use crate::window::label_type;
+use varve_storage::Labels;
 
 /// The plan of a vector expression with what is known about its rows.
 #[derive(Clone, Debug)]
@@ -86,6 +92,31 @@ fn on_top_of(below: &datafusion::logical_expr::Projection, expr: Expr) -> Result
         })
     })?;
     Ok(replaced.data.alias(name))
+}
+
+/// The scan of a relation whose rows are known: their label sets, of which the columns are `labels`, and their vectors.
+pub(crate) fn in_memory<'a>(
+    name: &str,
+    labels: &[String],
+    label_sets: impl Iterator<Item = &'a Labels> + Clone,
+    vectors: ArrayRef,
+    steps: usize,
+) -> Result<LogicalPlan> {
+    let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
+    for label in labels {
+        let texts = label_sets.clone().map(|labels| labels.get(label));
+        columns.push(Arc::new(texts.collect::<StringArray>()));
+        fields.push(Field::new(label_column(label), label_type(), true));
+    }
+    let rows = RecordBatchOptions::new().with_row_count(Some(vectors.len()));
+    columns.push(vectors);
+    fields.push(Field::new(VALUE, vector_type(steps), true));
+    let schema = Arc::new(Schema::new(fields));
+    let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows)
+        .map_err(DataFusionError::from)?;
+    let table = MemTable::try_new(schema, vec![vec![batch]])?;
+    let source = provider_as_source(Arc::new(table));
+    Ok(LogicalPlanBuilder::scan(TableReference::bare(name), source, None)?.build()?)
 }
 
 /// An aggregation of a plan.
