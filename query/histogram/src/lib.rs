@@ -6,8 +6,8 @@
 //!
 //! Reading order: [`sample`] is what goes in and comes out, [`note`] what a computation has to say beside its result; then
 //! [`quantile`], [`statistics`] and [`trim`] look at one histogram, [`binary`] at two, [`aggregate`] at those of many series, and
-//! [`over_time`], [`rate`] and [`instant`] at windows. [`text`] and [`parse`] are notations, and [`approximate`] compares answers as
-//! test scripts do.
+//! [`over_time`], [`rate`] and [`instant`] at windows, and [`extended`] at those that reach beyond their edges. [`text`] and [`parse`] are
+//! notations, and [`approximate`] compares answers as test scripts do.
 //!
 //! A window is the samples of one series within (start, end], in ascending order of time. Functions leave windows of floats alone to
 //! the caller.
@@ -17,6 +17,7 @@
 pub mod aggregate;
 pub mod approximate;
 pub mod binary;
+pub mod extended;
 pub mod instant;
 pub mod note;
 pub mod over_time;

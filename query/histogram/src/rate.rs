@@ -64,7 +64,7 @@ pub fn rate(points: &[Point<'_>], range: Range, function: Function) -> Answer {
 }
 
 /// Seconds as Go's `Duration.Seconds` computes them.
-fn seconds(duration_ms: i64) -> f64 {
+pub(crate) fn seconds(duration_ms: i64) -> f64 {
     (duration_ms / 1000) as f64 + ((duration_ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
