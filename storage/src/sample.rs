@@ -19,12 +19,30 @@ pub fn is_stale_nan(value: f64) -> bool {
 }
 
 /// The value of one sample. A native histogram's stale marker is a histogram whose `sum` is [`stale_nan`].
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum SampleValue {
     /// A float.
     Float(f64),
     /// A native histogram.
     Histogram(Arc<FloatHistogram>),
+}
+
+impl SampleValue {
+    /// Whether it is the stale marker of either kind.
+    pub fn is_stale(&self) -> bool {
+        match self {
+            Self::Float(value) => is_stale_nan(*value),
+            Self::Histogram(histogram) => is_stale_nan(histogram.sum),
+        }
+    }
+
+    /// The float, if it is one.
+    pub fn float(&self) -> Option<f64> {
+        match self {
+            Self::Float(value) => Some(*value),
+            Self::Histogram(_) => None,
+        }
+    }
 }
 
 /// Orders two float samples of one series at one time; the greater one stands.

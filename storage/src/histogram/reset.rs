@@ -56,6 +56,56 @@ impl FloatHistogram {
         )
     }
 
+    /// The hint that this sample has once it is stored behind another of its series, as Prometheus's storage has it: that it is no reset if it
+    /// continues what came before, else nothing, whatever it said of itself, because samples between the two may come later. Gauges stay gauges.
+    ///
+    /// `previous` is the sample before it if that is a histogram, too.
+    pub fn stored_hint(&self, previous: Option<&Self>) -> CounterResetHint {
+        if self.counter_reset_hint == CounterResetHint::Gauge {
+            return CounterResetHint::Gauge;
+        }
+        match previous {
+            Some(previous) if self.continues(previous) => CounterResetHint::NotCounterReset,
+            _ => CounterResetHint::Unknown,
+        }
+    }
+
+    /// Whether a counter goes on with the same buckets.
+    fn continues(&self, previous: &Self) -> bool {
+        let stale = |histogram: &Self| crate::sample::is_stale_nan(histogram.sum);
+        if previous.counter_reset_hint == CounterResetHint::Gauge
+            || self.counter_reset_hint == CounterResetHint::CounterReset
+        {
+            return false;
+        }
+        if stale(self) || stale(previous) {
+            return stale(self);
+        }
+        let fell = |spans: &[Span], counts: &[f64], old_spans: &[Span], old_counts: &[f64]| {
+            fell(
+                cells(spans, counts).collect(),
+                cells(old_spans, old_counts).collect(),
+            )
+        };
+        self.count >= previous.count
+            && self.schema == previous.schema
+            && self.zero_threshold == previous.zero_threshold
+            && same_bounds(&self.custom_values, &previous.custom_values)
+            && self.zero_count >= previous.zero_count
+            && !fell(
+                &self.positive_spans,
+                &self.positive_buckets,
+                &previous.positive_spans,
+                &previous.positive_buckets,
+            )
+            && !fell(
+                &self.negative_spans,
+                &self.negative_buckets,
+                &previous.negative_spans,
+                &previous.negative_buckets,
+            )
+    }
+
     /// What queries that only look at the count and the sum read: a histogram without buckets, whose hint says what
     /// [`FloatHistogram::detect_reset`] found while the buckets were there. `previous` is the sample before it in its series, if that was read
     /// too and is no stale marker.
@@ -237,6 +287,38 @@ mod tests {
         assert_eq!(hint(Some(&previous)), CounterResetHint::CounterReset);
         assert_eq!(hint(Some(&current)), CounterResetHint::NotCounterReset);
         assert_eq!(current.without_buckets(None).heap_items(), 0);
+    }
+
+    #[test]
+    fn a_stored_sample_says_whether_it_goes_on() {
+        let of = |count: f64, hint| FloatHistogram {
+            count,
+            counter_reset_hint: hint,
+            positive_spans: vec![Span {
+                offset: 0,
+                length: 1,
+            }],
+            positive_buckets: vec![count],
+            ..FloatHistogram::default()
+        };
+        use CounterResetHint::{CounterReset, Gauge, NotCounterReset, Unknown};
+        let before = of(3.0, Unknown);
+        for (count, hint, want) in [
+            (4.0, Unknown, NotCounterReset),
+            (3.0, Unknown, NotCounterReset),
+            (2.0, Unknown, Unknown),
+            (2.0, NotCounterReset, Unknown),
+            (4.0, CounterReset, Unknown),
+            (4.0, Gauge, Gauge),
+        ] {
+            assert_eq!(of(count, hint).stored_hint(Some(&before)), want);
+        }
+        assert_eq!(of(4.0, NotCounterReset).stored_hint(None), Unknown);
+        let finer = FloatHistogram {
+            schema: 1,
+            ..of(9.0, Unknown)
+        };
+        assert_eq!(finer.stored_hint(Some(&before)), Unknown);
     }
 
     proptest! {

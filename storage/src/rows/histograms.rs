@@ -13,6 +13,7 @@ use arrow::error::ArrowError;
 
 use super::{Reason, range};
 use crate::columns;
+use crate::error::Error;
 use crate::histogram::{CounterResetHint, FloatHistogram, Span};
 
 fn hint(code: i8) -> Option<CounterResetHint> {
@@ -186,6 +187,36 @@ impl<'a> HistogramColumn<'a> {
             }
         }
         None
+    }
+}
+
+/// The `histograms` column of a batch whose other columns are read elsewhere.
+#[derive(Debug)]
+pub struct HistogramLists<'a>(HistogramColumn<'a>);
+
+impl<'a> HistogramLists<'a> {
+    /// Borrows the column.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`] where it has another type.
+    pub fn new(array: &'a ArrayRef) -> Result<Self, Error> {
+        let column = HistogramColumn::new(array).map_err(|reason| Error::Corrupt {
+            key: "a batch of samples".to_owned(),
+            reason,
+        })?;
+        Ok(Self(column))
+    }
+
+    /// How many items a row has: one per sample, or `None` where it has floats only.
+    pub fn items(&self, row: usize) -> Option<usize> {
+        self.0.items(row).map(|items| items.len())
+    }
+
+    /// The histogram of the sample at `index` of a row; `None` where that is a float, and past the end.
+    pub fn get(&self, row: usize, index: usize) -> Option<FloatHistogram> {
+        let items = self.0.items(row)?;
+        let item = items.start + index;
+        (item < items.end && self.0.is_set(item)).then(|| self.0.read(item))
     }
 }
 

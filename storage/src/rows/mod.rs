@@ -30,6 +30,7 @@ use crate::sample::SampleValue;
 pub(crate) use self::build::label_map_builder;
 pub use self::build::{SampleRowsBuilder, samples_batch};
 use self::histograms::HistogramColumn;
+pub use self::histograms::HistogramLists;
 pub use self::set::{IdBuildHasher, IdHasher, SampleSet, SeriesIdMap, SeriesSamples};
 
 /// The rows of a batch of samples, borrowed.
