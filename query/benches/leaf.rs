@@ -16,8 +16,9 @@ use datafusion::physical_planner::{DefaultPhysicalPlanner, PhysicalPlanner};
 use datafusion::prelude::SessionConfig;
 use object_store::memory::InMemory;
 use object_store::path::Path;
-use varve_promql::{MatchOp, Matcher};
+use varve_promql::{MatchOp, Matcher, Span};
 use varve_query::StepGrid;
+use varve_query::annotations::{Annotations, NotesAt};
 use varve_query::kernels::{
     RangeFunction, Samples, Scratch, StepOutput, WindowGrid, evaluate_range,
 };
@@ -162,7 +163,13 @@ async fn day_file(store: &Store) -> (ArchiveParts, ResolvedSelector) {
         max_ms: DAY_MS,
     };
     let series = series.into();
-    (parts, ResolvedSelector { spec, series })
+    let resolved = ResolvedSelector {
+        spec,
+        series,
+        histograms: false,
+        statistics_only: false,
+    };
+    (parts, resolved)
 }
 
 fn scan(c: &mut Criterion) {
@@ -179,8 +186,12 @@ fn scan(c: &mut Criterion) {
         args: Vec::new(),
     };
     let labels = ["job".to_owned()];
+    let notes = NotesAt {
+        annotations: Annotations::new(""),
+        span: Span::new(0, 0),
+    };
     let plan = source
-        .plan(&resolved, &labels, &evaluation, &windows())
+        .plan(&resolved, &labels, &evaluation, &windows(), &notes)
         .unwrap();
     let mut group = c.benchmark_group("scan_and_rate/1000_series_day_of_15s");
     group.sample_size(10);

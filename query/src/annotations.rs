@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use varve_histogram::{Note, Severity};
 use varve_promql::Span;
 use varve_promql::format::{format_float_g, quote};
 
@@ -101,6 +102,24 @@ impl Annotations {
         self.lock(|entries| add(&mut entries.infos, text, span));
     }
 
+    /// Adds what is to be said about native histograms of a metric, whose name is empty where it is gone.
+    pub fn note(&self, note: Note, metric: &str, span: Span) {
+        let text = note.text(metric);
+        match note.severity() {
+            Severity::Warning => self.warn(&text, span),
+            Severity::Info => self.info(&text, span),
+        }
+    }
+
+    /// Forgets everything that the query itself has said so far, because it begins again.
+    pub fn restart(&self) {
+        self.lock(|entries| {
+            entries.warnings.retain(|_, span| span.is_none());
+            entries.infos.retain(|_, span| span.is_none());
+            entries.monotonicity.clear();
+        });
+    }
+
     /// Adds an info about buckets of a metric that were not monotonic, to what is known of that metric already. The name is empty where
     /// it is gone.
     pub fn repaired(&self, metric: &str, span: Span, found: Monotonicity) {
@@ -167,6 +186,22 @@ fn add(texts: &mut Texts, text: String, span: Span) {
 /// The expression that Prometheus comes to last: that which is written last.
 fn later(a: Span, b: Span) -> Span {
     if b.start > a.start { b } else { a }
+}
+
+/// Where a function reports what it finds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct NotesAt {
+    /// The query's annotations.
+    pub annotations: Annotations,
+    /// The expression that notes are about.
+    pub span: Span,
+}
+
+impl NotesAt {
+    /// Reports a note about a metric, whose name is empty where it is gone.
+    pub fn note(&self, note: Note, metric: &str) {
+        self.annotations.note(note, metric, self.span);
+    }
 }
 
 impl PartialEq for Annotations {

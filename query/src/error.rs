@@ -57,6 +57,9 @@ pub enum Error {
         /// The limit that passed.
         after: Duration,
     },
+    /// A selector that was planned for floats has native histograms of this metric. The engine plans the query anew.
+    #[error("metric {0:?} has native histograms")]
+    HistogramsFound(String),
     /// The caller went away.
     #[error("query was canceled in {0}")]
     Canceled(&'static str),
@@ -98,7 +101,9 @@ impl Error {
             Self::Canceled(_) => ErrorKind::Canceled,
             Self::Storage(error) => storage_kind(error.kind()),
             Self::Table(error) => storage_kind(error.kind()),
-            Self::Internal(_) | Self::DataFusion(_) => ErrorKind::Internal,
+            Self::HistogramsFound(_) | Self::Internal(_) | Self::DataFusion(_) => {
+                ErrorKind::Internal
+            }
         }
     }
 }
@@ -159,6 +164,7 @@ fn from_shared(shared: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(message) => Error::Memory(message.clone()),
         DataFusionError::External(source) => match source.downcast_ref::<Error>() {
             Some(Error::NotSupported(what)) => Error::NotSupported(what.clone()),
+            Some(Error::HistogramsFound(name)) => Error::HistogramsFound(name.clone()),
             Some(Error::DuplicateSeries(text)) => Error::DuplicateSeries(text.clone()),
             Some(Error::TooManySamples(stage)) => Error::TooManySamples(stage),
             Some(Error::Canceled(stage)) => Error::Canceled(stage),

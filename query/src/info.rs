@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use varve_promql::{MatchOp, Matcher};
-use varve_storage::{Labels, LabelsBuilder, METRIC_NAME};
+use varve_storage::{Labels, LabelsBuilder, METRIC_NAME, SampleValue};
 
 use crate::source::CompiledMatchers;
 use crate::{Error, Result};
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
 
 /// A series with its samples at each step.
-pub type Row = (Labels, Vec<Option<f64>>);
+pub type Row = (Labels, Vec<Option<SampleValue>>);
 
 /// Which info series, and which of their labels.
 #[derive(Clone, Debug)]
@@ -80,6 +80,16 @@ pub fn enrich(
     };
     let plain: Vec<bool> = base.iter().map(|(labels, _)| is_info(labels)).collect();
     let info = about(base, &plain, info);
+    let has_histograms = |row: &Row| {
+        let mut samples = row.1.iter();
+        samples.any(|sample| matches!(sample, Some(SampleValue::Histogram(_))))
+    };
+    if let Some((row, _)) = info.iter().find(|(row, _)| has_histograms(row)) {
+        let labels = &row.0;
+        return Err(Error::Execution(format!(
+            "this should be an info metric, with float samples: {labels}"
+        )));
+    }
     let unmatched_stay = CompiledMatchers::new(&matchers.data)?.matches(&Labels::empty());
     let data: BTreeSet<&str> = matchers.data.iter().map(|m| m.name.as_str()).collect();
     let metrics: BTreeSet<&str> = info.iter().map(|(row, _)| row.0.metric_name()).collect();
@@ -88,11 +98,11 @@ pub fn enrich(
         metrics.map(|name| signature(name, labels)).collect()
     };
     let wanted: Vec<Vec<Signature>> = base.iter().map(|(labels, _)| of_metrics(labels)).collect();
-    let mut results: BTreeMap<Labels, Vec<Option<f64>>> = BTreeMap::new();
+    let mut results: BTreeMap<Labels, Vec<Option<SampleValue>>> = BTreeMap::new();
     for step in 0..steps {
         let newest = newest(&info, step)?;
         for (((labels, samples), plain), wanted) in base.iter().zip(&plain).zip(&wanted) {
-            let Some(sample) = samples.get(step).copied().flatten() else {
+            let Some(sample) = samples.get(step).cloned().flatten() else {
                 continue;
             };
             let result = if *plain {
@@ -149,7 +159,8 @@ fn newest<'a>(
 ) -> Result<HashMap<&'a Signature, (i64, &'a Labels)>> {
     let mut newest: HashMap<&Signature, (i64, &Labels)> = HashMap::new();
     for ((labels, times), signature) in info {
-        let Some(seconds) = times.get(step).copied().flatten() else {
+        let seconds = times.get(step).and_then(Option::as_ref);
+        let Some(seconds) = seconds.and_then(SampleValue::float) else {
             continue;
         };
         let time_ms = (seconds * 1000.0).round() as i64;
@@ -198,7 +209,11 @@ mod tests {
     use super::*;
 
     fn row(labels: &[(&str, &str)], samples: &[Option<f64>]) -> Row {
-        (Labels::from_pairs(labels.iter().copied()), samples.to_vec())
+        let samples = samples.iter().map(|s| s.map(SampleValue::Float));
+        (
+            Labels::from_pairs(labels.iter().copied()),
+            samples.collect(),
+        )
     }
 
     #[test]

@@ -10,10 +10,12 @@ use datafusion::logical_expr::LogicalPlan;
 use regex::Regex;
 use varve_promql::regex::anchored_regex;
 use varve_promql::{MatchOp, Matcher};
-use varve_storage::{Labels, Series, SeriesRef, is_stale_nan};
+use varve_storage::{FloatHistogram, Labels, SampleValue, Series, SeriesRef, is_stale_nan};
 
-use crate::kernels::{Samples, Scratch, StepOutput, WindowGrid};
+use crate::annotations::NotesAt;
+use crate::kernels::{MixedSamples, Samples, Scratch, StepOutput, WindowGrid, without_buckets};
 use crate::plan::relation::in_memory;
+use crate::result::MatrixSeries;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::VectorsBuilder;
 use crate::{Archive, Error, Result, Snapshot};
@@ -22,39 +24,70 @@ use crate::{Archive, Error, Result, Snapshot};
 struct Column {
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    /// As many items as timestamps, or none at all.
+    histograms: Vec<Option<Arc<FloatHistogram>>>,
+}
+
+impl Column {
+    fn of(samples: BTreeMap<i64, SampleValue>) -> Self {
+        let mut column = Self::default();
+        let mut any = false;
+        for (time_ms, sample) in samples {
+            let (value, histogram) = match sample {
+                SampleValue::Float(value) => (value, None),
+                // A stale marker is the same for both kinds.
+                SampleValue::Histogram(h) if is_stale_nan(h.sum) => (h.sum, None),
+                SampleValue::Histogram(histogram) => (0.0, Some(histogram)),
+            };
+            any |= histogram.is_some();
+            column.timestamps.push(time_ms);
+            column.values.push(value);
+            column.histograms.push(histogram);
+        }
+        if !any {
+            column.histograms.clear();
+        }
+        column
+    }
+
+    fn samples(&self) -> MixedSamples<'_> {
+        MixedSamples {
+            floats: Samples {
+                timestamps: &self.timestamps,
+                values: &self.values,
+            },
+            histograms: &self.histograms,
+        }
+    }
 }
 
 /// Series in memory, by labels.
 #[derive(Clone, Debug, Default)]
 pub struct MemoryArchive {
     series: Arc<BTreeMap<Labels, Column>>,
-    histograms: Arc<[Labels]>,
 }
 
 impl MemoryArchive {
     /// An archive of these series. Samples are (milliseconds, value) in any order; of two at one time the last stands.
     pub fn new(series: impl IntoIterator<Item = (Labels, Vec<(i64, f64)>)>) -> Self {
-        let mut all: BTreeMap<Labels, BTreeMap<i64, f64>> = BTreeMap::new();
+        Self::with_samples(series.into_iter().map(|(labels, samples)| {
+            let samples = samples.into_iter();
+            (labels, samples.map(|(t, v)| (t, SampleValue::Float(v))))
+        }))
+    }
+
+    /// [`MemoryArchive::new`] with samples of both kinds.
+    pub fn with_samples<I>(series: impl IntoIterator<Item = (Labels, I)>) -> Self
+    where
+        I: IntoIterator<Item = (i64, SampleValue)>,
+    {
+        let mut all: BTreeMap<Labels, BTreeMap<i64, SampleValue>> = BTreeMap::new();
         for (labels, samples) in series {
             all.entry(labels).or_default().extend(samples);
         }
-        let column = |samples: BTreeMap<i64, f64>| {
-            let (timestamps, values) = samples.into_iter().unzip();
-            Column { timestamps, values }
-        };
-        let series = all.into_iter().map(|(l, s)| (l, column(s))).collect();
+        let series = all.into_iter().map(|(l, s)| (l, Column::of(s))).collect();
         Self {
             series: Arc::new(series),
-            histograms: Arc::default(),
-        }
-    }
-
-    /// The archive with series that have native histograms, of which nothing is known but the labels: queries that select them
-    /// are not supported.
-    pub fn with_histograms(self, histograms: impl IntoIterator<Item = Labels>) -> Self {
-        Self {
-            histograms: histograms.into_iter().collect(),
-            ..self
         }
     }
 }
@@ -105,20 +138,21 @@ impl SelectorSource for MemoryArchive {
             let mut all = matchers.iter();
             all.all(|(name, matches)| matches(labels.get(name).unwrap_or("")))
         };
-        if self.histograms.iter().any(matches) {
-            return Err(Error::NotSupported("native histograms".to_owned()));
-        }
+        let mut histograms = false;
         let mut found: Vec<SeriesRef> = Vec::new();
         for (labels, column) in self.series.iter() {
             let first = column.timestamps.partition_point(|t| *t < spec.min_ms);
             let next = column.timestamps.get(first);
             if next.is_some_and(|t| *t <= spec.max_ms) && matches(labels) {
+                histograms |= !column.histograms.is_empty();
                 found.push(Arc::new(Series::new(labels.clone())));
             }
         }
         Ok(ResolvedSelector {
             spec: spec.clone(),
             series: found.into(),
+            histograms,
+            statistics_only: false,
         })
     }
 
@@ -128,22 +162,38 @@ impl SelectorSource for MemoryArchive {
         labels: &[String],
         evaluation: &Evaluation,
         windows: &WindowGrid,
+        notes: &NotesAt,
     ) -> Result<LogicalPlan> {
         let steps = windows.grid.steps;
-        let mut vectors = VectorsBuilder::new(steps, selector.series.len());
+        let mixed = selector.histograms && evaluation.gives_histograms();
+        let mut vectors = VectorsBuilder::of(mixed, steps, selector.series.len());
         let mut scratch = Scratch::default();
+        let mut items = Vec::new();
+        let none = Column::default();
         for series in selector.series.iter() {
-            let column = self.series.get(&series.labels);
-            let samples = Samples {
-                timestamps: column.map_or(&[], |column| &column.timestamps),
-                values: column.map_or(&[], |column| &column.values),
-            };
+            let samples = self.series.get(&series.labels).unwrap_or(&none).samples();
+            if !samples.histograms.is_empty() {
+                let name = series.labels.metric_name();
+                let mut note = |note| notes.note(note, name);
+                items.clear();
+                let histograms;
+                let mut samples = samples;
+                if selector.statistics_only {
+                    histograms = without_buckets(samples, windows);
+                    samples.histograms = &histograms;
+                }
+                evaluation.evaluate_mixed(samples, windows, &mut scratch, &mut note, &mut items)?;
+                items
+                    .iter()
+                    .for_each(|item| vectors.push_sample(item.as_ref()));
+                continue;
+            }
             let (mut values, mut present) = (vec![0.0; steps], vec![false; steps]);
             let mut out = StepOutput {
                 values: &mut values,
                 present: &mut present,
             };
-            evaluation.evaluate(samples, windows, &mut scratch, &mut out)?;
+            evaluation.evaluate(samples.floats, windows, &mut scratch, &mut out)?;
             let items = values.iter().zip(&present);
             vectors.extend(items.map(|(value, present)| present.then_some(*value)));
         }
@@ -158,7 +208,7 @@ impl SelectorSource for MemoryArchive {
                 .join(",")
         );
         let label_sets = selector.series.iter().map(|series| &series.labels);
-        in_memory(&name, labels, label_sets, vectors.finish()?, steps)
+        in_memory(&name, labels, label_sets, vectors.finish()?)
     }
 
     async fn samples(
@@ -166,21 +216,21 @@ impl SelectorSource for MemoryArchive {
         selector: &ResolvedSelector,
         min_ms: i64,
         max_ms: i64,
-    ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>> {
+    ) -> Result<Vec<MatrixSeries>> {
         let mut all = Vec::new();
         for series in selector.series.iter() {
             let Some(column) = self.series.get(&series.labels) else {
                 continue;
             };
-            let samples: Vec<(i64, f64)> = column
-                .timestamps
-                .iter()
-                .copied()
-                .zip(column.values.iter().copied())
-                .filter(|(t, v)| (min_ms..=max_ms).contains(t) && !is_stale_nan(*v))
-                .collect();
-            if !samples.is_empty() {
-                all.push((Arc::clone(series), samples));
+            let mut found = MatrixSeries::new(series.labels.clone());
+            let samples = column.samples();
+            for (time_ms, value) in samples.iter() {
+                if (min_ms..=max_ms).contains(&time_ms) && !value.is_stale() {
+                    found.push(time_ms, value);
+                }
+            }
+            if !found.is_empty() {
+                all.push(found);
             }
         }
         Ok(all)

@@ -1,8 +1,9 @@
 //! What a query is given and what it gives back.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use varve_storage::Labels;
+use varve_storage::{FloatHistogram, Labels, SampleValue};
 
 /// Limits and settings of one query; what is `None` comes from the engine's options.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -59,16 +60,63 @@ pub struct VectorSample {
     /// The time in milliseconds since the epoch.
     pub time_ms: i64,
     /// The value.
-    pub value: f64,
+    pub value: SampleValue,
 }
 
-/// A series of a matrix.
+/// A series of a matrix; it has a sample.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MatrixSeries {
     /// The series.
     pub labels: Labels,
-    /// (milliseconds since the epoch, value), ascending by time; never empty.
+    /// Floats as (milliseconds since the epoch, value), ascending by time.
     pub samples: Vec<(i64, f64)>,
+    /// Native histograms, likewise; no time is in both.
+    pub histograms: Vec<(i64, Arc<FloatHistogram>)>,
+}
+
+impl MatrixSeries {
+    /// A series without samples yet.
+    pub fn new(labels: Labels) -> Self {
+        Self::of_floats(labels, Vec::new())
+    }
+
+    /// A series of floats, ascending by time.
+    pub fn of_floats(labels: Labels, samples: Vec<(i64, f64)>) -> Self {
+        Self {
+            labels,
+            samples,
+            histograms: Vec::new(),
+        }
+    }
+
+    /// How many samples it has.
+    pub fn len(&self) -> usize {
+        self.samples.len() + self.histograms.len()
+    }
+
+    /// Whether it has no samples, which results never have.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Adds a sample that is later than all others.
+    pub fn push(&mut self, time_ms: i64, value: SampleValue) {
+        match value {
+            SampleValue::Float(value) => self.samples.push((time_ms, value)),
+            SampleValue::Histogram(histogram) => self.histograms.push((time_ms, histogram)),
+        }
+    }
+
+    /// The sample of a time.
+    pub fn at(&self, time_ms: i64) -> Option<SampleValue> {
+        let float = self.samples.binary_search_by_key(&time_ms, |(t, _)| *t);
+        if let Some((_, value)) = float.ok().and_then(|index| self.samples.get(index)) {
+            return Some(SampleValue::Float(*value));
+        }
+        let found = self.histograms.binary_search_by_key(&time_ms, |(t, _)| *t);
+        let (_, histogram) = found.ok().and_then(|index| self.histograms.get(index))?;
+        Some(SampleValue::Histogram(Arc::clone(histogram)))
+    }
 }
 
 /// What a query cost.

@@ -13,13 +13,18 @@ use async_trait::async_trait;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_planner::ExtensionPlanner;
+use varve_histogram::Note;
 use varve_promql::Matcher;
-use varve_storage::{Labels, METRIC_NAME, SeriesRef};
+use varve_storage::{Labels, METRIC_NAME, SampleValue, SeriesRef};
 
+use crate::annotations::NotesAt;
 use crate::kernels::{
-    Lookback, RangeFunction, Reach, Samples, Scratch, StepArg, StepOutput, WindowGrid,
-    evaluate_extended, evaluate_instant, evaluate_range, evaluate_smoothed,
+    Lookback, MixedSamples, RangeFunction, Reach, Samples, Scratch, StepArg, StepOutput,
+    WindowGrid, evaluate_extended, evaluate_extended_mixed, evaluate_instant,
+    evaluate_instant_mixed, evaluate_range, evaluate_range_mixed, evaluate_smoothed,
+    evaluate_smoothed_mixed,
 };
+use crate::result::MatrixSeries;
 use crate::{Error, Result};
 
 /// The labels that say which quantity a series is: operations that give another quantity drop them.
@@ -43,6 +48,11 @@ pub struct ResolvedSelector {
     pub spec: SelectorSpec,
     /// Every matching series that may have samples in the range of time, each once, in any order.
     pub series: Arc<[SeriesRef]>,
+    /// Whether native histograms are to be read, too. Without it, a plan that meets one fails with
+    /// [`Error::HistogramsFound`](crate::Error::HistogramsFound).
+    pub histograms: bool,
+    /// Whether nothing but counts and sums of native histograms matters, so that buckets need not be kept.
+    pub statistics_only: bool,
 }
 
 impl ResolvedSelector {
@@ -135,12 +145,51 @@ impl Evaluation {
     }
 }
 
+impl Evaluation {
+    /// Whether results may be native histograms where the samples are.
+    pub fn gives_histograms(&self) -> bool {
+        match self {
+            Self::Instant(lookback) => *lookback != Lookback::Timestamp,
+            Self::Range { function, .. } | Self::Extended { function, .. } => {
+                function.gives_histograms()
+            }
+            Self::Smoothed(_) => true,
+        }
+    }
+
+    /// Evaluates all steps for one series that has native histograms: appends an item per step.
+    pub(crate) fn evaluate_mixed(
+        &self,
+        samples: MixedSamples<'_>,
+        windows: &WindowGrid,
+        scratch: &mut Scratch,
+        note: &mut dyn FnMut(Note),
+        out: &mut Vec<Option<SampleValue>>,
+    ) -> Result<()> {
+        match self {
+            Self::Instant(lookback) => evaluate_instant_mixed(*lookback, samples, windows, out),
+            Self::Range { function, args } => {
+                evaluate_range_mixed(*function, args, samples, windows, scratch, note, out)
+                    .map_err(|error| Error::Execution(error.to_string()))?;
+            }
+            Self::Smoothed(lookback_ms) => {
+                evaluate_smoothed_mixed(*lookback_ms, samples, windows, note, out);
+            }
+            Self::Extended { function, reach } => {
+                let (function, reach) = (*function, *reach);
+                evaluate_extended_mixed(function, reach, samples, windows, scratch, note, out);
+            }
+        }
+        Ok(())
+    }
+}
+
 /// `rate`, `quantile_over_time(0.9)`, `instant`, for EXPLAIN.
 impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instant(Lookback::Value) => f.write_str("instant"),
-            Self::Instant(Lookback::Timestamp) => f.write_str("timestamp"),
+            Self::Instant(_) => f.write_str("timestamp"),
             Self::Smoothed(_) => f.write_str("smoothed"),
             Self::Extended { function, reach } if reach.smoothed => {
                 write!(f, "smoothed {function}")
@@ -162,14 +211,16 @@ pub trait SelectorSource: Send + Sync + fmt::Debug {
     async fn resolve(&self, spec: &SelectorSpec) -> Result<ResolvedSelector>;
 
     /// The relation of a resolved selector: the columns `l:<name>` for `labels` in that order (nullable Utf8), then
-    /// `value` of [`crate::vector::vector_type`] for `windows.grid.steps` steps. One row per series; rows without any sample
-    /// may be left out. `windows` lies within the times of the selector's spec.
+    /// `value` of [`crate::vector::vector_type`] for `windows.grid.steps` steps, or of [`crate::vector::mixed_type`] where the selector
+    /// reads native histograms and the evaluation gives some. One row per series; rows without any sample may be left out. `windows` lies
+    /// within the times of the selector's spec. What there is to be said about histograms goes to `notes`.
     fn plan(
         &self,
         selector: &ResolvedSelector,
         labels: &[String],
         evaluation: &Evaluation,
         windows: &WindowGrid,
+        notes: &NotesAt,
     ) -> Result<LogicalPlan>;
 
     /// The raw samples of each series in the closed range of times, stale markers left out, for queries whose result is a range
@@ -179,7 +230,10 @@ pub trait SelectorSource: Send + Sync + fmt::Debug {
         selector: &ResolvedSelector,
         min_ms: i64,
         max_ms: i64,
-    ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>>;
+    ) -> Result<Vec<MatrixSeries>>;
+
+    /// Is told that a metric has native histograms, so that later queries read them at once.
+    fn remember_histograms(&self, _metric: &str) {}
 
     /// Makes the object stores that plans refer to known to the runtime that executes them.
     fn register(&self, _runtime: &RuntimeEnv) {}

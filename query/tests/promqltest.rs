@@ -18,7 +18,7 @@ use varve_query::stored::StoredArchive;
 use varve_query::{Archive, EngineOptions};
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
-use varve_storage::{SampleValue, Series, Store};
+use varve_storage::{Series, Store};
 use varve_table::ArchiveReader;
 
 fn options() -> EngineOptions {
@@ -83,12 +83,12 @@ async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
     let writer = WalWriter::open(store.objects(), keys.clone(), 0, WalOptions::default());
     let writer = writer.await.unwrap();
     let mut samples = Vec::new();
-    for (labels, values) in &loaded.series {
+    for (labels, values) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        samples.extend(values.iter().map(|(timestamp_ms, value)| SampleRow {
+        samples.extend(values.into_iter().map(|(timestamp_ms, value)| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms: *timestamp_ms,
-            value: SampleValue::Float(*value),
+            timestamp_ms,
+            value,
         }));
     }
     let append = Append {

@@ -13,7 +13,7 @@ use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script_on};
 use varve_query::{Archive, EngineOptions, StoredArchive};
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
-use varve_storage::{SampleValue, Series, StorageUrl, Store};
+use varve_storage::{Series, StorageUrl, Store};
 use varve_table::ArchiveReader;
 
 use crate::failure::Failure;
@@ -131,9 +131,6 @@ fn show(name: &str, result: &ScriptResult, show_unsupported: bool) {
 
 /// An archive of what was loaded.
 async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
-    if !loaded.histograms.is_empty() {
-        return Ok(Arc::new(loaded.archive()));
-    }
     write(loaded).await.map_err(|error| error.to_string())
 }
 
@@ -141,12 +138,12 @@ async fn write(loaded: &Loaded) -> Result<Arc<dyn Archive>, Box<dyn std::error::
     let store = Store::open(&"memory://".parse::<StorageUrl>()?)?;
     let keys = TenantKeys::default();
     let mut rows = Vec::new();
-    for (labels, samples) in &loaded.series {
+    for (labels, samples) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        rows.extend(samples.iter().map(|(timestamp_ms, value)| SampleRow {
+        rows.extend(samples.into_iter().map(|(timestamp_ms, value)| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms: *timestamp_ms,
-            value: SampleValue::Float(*value),
+            timestamp_ms,
+            value,
         }));
     }
     rows.sort_by_key(|row| row.timestamp_ms);

@@ -11,11 +11,14 @@ use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, ReversedUDAF,
     Signature, Volatility,
 };
+use varve_histogram::Note;
 
+use super::samples::SampleCells;
 use super::single::SingleGroup;
 use crate::Error;
+use crate::annotations::NotesAt;
 use crate::kernels::kahan;
-use crate::vector::{Vectors, VectorsBuilder, vector_type};
+use crate::vector::{Vectors, VectorsBuilder, is_mixed, mixed_type, vector_type_of};
 
 /// What it means if two series of a group have a sample at one step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -86,6 +89,11 @@ impl CellOp {
         }
     }
 
+    /// Whether results are native histograms where samples are.
+    fn gives_histograms(self) -> bool {
+        matches!(self, Self::Sum | Self::Avg | Self::Merge(_))
+    }
+
     /// Numbers per cell: the count of samples, then what the operation keeps.
     fn width(self) -> usize {
         match self {
@@ -97,7 +105,7 @@ impl CellOp {
     }
 
     #[inline]
-    fn update(self, cell: &mut [f64], v: f64) -> Result<()> {
+    pub(super) fn update(self, cell: &mut [f64], v: f64) -> Result<()> {
         let first = cell[0] == 0.0;
         cell[0] += 1.0;
         match self {
@@ -230,26 +238,43 @@ fn merge_averages(cell: &mut [f64], other: &[f64]) {
 pub struct StepAggregate {
     op: CellOp,
     steps: usize,
+    notes: Option<NotesAt>,
     signature: Signature,
 }
 
 impl StepAggregate {
     /// The aggregation of a column of vectors.
     pub fn call(op: CellOp, steps: usize, vectors: Expr) -> Expr {
+        Self::with_notes(op, steps, vec![vectors], None)
+    }
+
+    /// The aggregation of a column of vectors, which may be mixed, and a column with the metric name. What is odd about native
+    /// histograms is reported. Sums and means of mixed vectors need their input ordered by series.
+    pub fn noted(op: CellOp, steps: usize, (vectors, name): (Expr, Expr), notes: NotesAt) -> Expr {
+        Self::with_notes(op, steps, vec![vectors, name], Some(notes))
+    }
+
+    fn with_notes(op: CellOp, steps: usize, args: Vec<Expr>, notes: Option<NotesAt>) -> Expr {
         let aggregate = Self {
             op,
             steps,
-            signature: Signature::any(1, Volatility::Immutable),
+            notes,
+            signature: Signature::any(args.len(), Volatility::Immutable),
         };
-        AggregateUDF::new_from_impl(aggregate).call(vec![vectors])
+        AggregateUDF::new_from_impl(aggregate).call(args)
     }
 
     fn cells(&self) -> Cells {
         Cells {
             op: self.op,
             steps: self.steps,
+            notes: self.notes.clone(),
             cells: Vec::new(),
         }
+    }
+
+    fn samples(&self) -> SampleCells {
+        SampleCells::new(self.op, self.steps, self.notes.clone())
     }
 
     fn state_type(&self) -> DataType {
@@ -268,11 +293,20 @@ impl AggregateUDFImpl for StepAggregate {
         &self.signature
     }
 
-    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(vector_type(self.steps))
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        let mixed = self.op.gives_histograms() && arg_types.first().is_some_and(is_mixed);
+        Ok(vector_type_of(mixed, self.steps))
     }
 
     fn state_fields(&self, args: StateFieldsArgs<'_>) -> Result<Vec<FieldRef>> {
+        if is_mixed(args.return_type()) {
+            let name = format!("{}[samples]", args.name);
+            return Ok(vec![Arc::new(Field::new(
+                name,
+                mixed_type(self.steps),
+                true,
+            ))]);
+        }
         let name = format!("{}[cells]", args.name);
         Ok(vec![Arc::new(Field::new(name, self.state_type(), false))])
     }
@@ -283,7 +317,12 @@ impl AggregateUDFImpl for StepAggregate {
         ReversedUDAF::Identical
     }
 
-    fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+    fn accumulator(&self, args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
+        if is_mixed(args.return_field.data_type()) {
+            let mut samples = self.samples();
+            samples.resize(1);
+            return Ok(Box::new(SingleGroup(samples)));
+        }
         let mut cells = self.cells();
         cells.resize(1);
         Ok(Box::new(SingleGroup(cells)))
@@ -295,8 +334,11 @@ impl AggregateUDFImpl for StepAggregate {
 
     fn create_groups_accumulator(
         &self,
-        _args: AccumulatorArgs<'_>,
+        args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
+        if is_mixed(args.return_field.data_type()) {
+            return Ok(Box::new(self.samples()));
+        }
         Ok(Box::new(self.cells()))
     }
 }
@@ -305,6 +347,7 @@ impl AggregateUDFImpl for StepAggregate {
 struct Cells {
     op: CellOp,
     steps: usize,
+    notes: Option<NotesAt>,
     cells: Vec<f64>,
 }
 
@@ -341,13 +384,30 @@ impl Cells {
     ) -> Result<()> {
         let vectors = vectors(values)?;
         let (width, group_width) = (self.op.width(), self.group_width());
+        let mut ignored = false;
         for (row, group) in rows {
             let cells = &mut self.cells[group * group_width..(group + 1) * group_width];
-            for (sample, cell) in vectors.row(row).zip(cells.chunks_exact_mut(width)) {
+            for (sample, cell) in vectors.floats(row).zip(cells.chunks_exact_mut(width)) {
                 if let Some(value) = sample {
                     self.op.update(cell, value)?;
                 }
             }
+            if !vectors.is_mixed() {
+                continue;
+            }
+            let histograms = (0..self.steps).map(|step| vectors.histogram(row, step));
+            for (_, cell) in histograms
+                .zip(cells.chunks_exact_mut(width))
+                .filter(|(histogram, _)| histogram.is_some())
+            {
+                match self.op {
+                    CellOp::Count | CellOp::Group => self.op.update(cell, 0.0)?,
+                    _ => ignored = true,
+                }
+            }
+        }
+        if let (true, Some(notes)) = (ignored, &self.notes) {
+            notes.note(Note::IgnoredInAggregation(self.op.name()), "");
         }
         Ok(())
     }
@@ -362,14 +422,14 @@ impl Cells {
     }
 }
 
-fn vectors(values: &[ArrayRef]) -> Result<Vectors> {
+pub(super) fn vectors(values: &[ArrayRef]) -> Result<Vectors> {
     match values.first() {
         Some(array) => Vectors::try_new(array),
         None => Err(DataFusionError::Internal("no argument".to_owned())),
     }
 }
 
-fn selected(filter: Option<&BooleanArray>, row: usize) -> bool {
+pub(super) fn selected(filter: Option<&BooleanArray>, row: usize) -> bool {
     filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row))
 }
 
@@ -435,6 +495,7 @@ impl GroupsAccumulator for Cells {
         let rows = values.first().map_or(0, |array| array.len());
         let mut each = Self {
             cells: Vec::new(),
+            notes: self.notes.clone(),
             ..*self
         };
         each.resize(rows);
@@ -531,6 +592,7 @@ mod tests {
         let mut cells = Cells {
             op: CellOp::Sum,
             steps: 100,
+            notes: None,
             cells: Vec::new(),
         };
         cells.resize(10);

@@ -18,26 +18,21 @@ pub(super) struct Bucket {
 /// What stands between the label `le` and the metric name in the text that comes with a bucket.
 pub const BUCKET_SEPARATOR: char = '\0';
 
-/// The bounds that labels `le` stand for; reports those that are no number.
-pub(super) fn bounds(buckets: &[String], notes: &Notes) -> Vec<Option<f64>> {
-    buckets
-        .iter()
-        .map(|bucket| {
-            let (label, name) = bucket.split_once(BUCKET_SEPARATOR).unwrap_or((bucket, ""));
-            let bound = parse_go_float(label).ok();
-            if bound.is_none() {
-                let mut text = format!(
-                    "bucket label \"le\" is missing or has a malformed value of {}",
-                    quote(label)
-                );
-                if !name.is_empty() {
-                    text.push_str(&format!(" for metric name {}", quote(name)));
-                }
-                notes.annotations.warn(&text, notes.span);
-            }
-            bound
-        })
-        .collect()
+/// The bound that a label `le` stands for; reports one that is no number.
+pub(super) fn bound(bucket: &str, notes: &Notes) -> Option<f64> {
+    let (label, name) = bucket.split_once(BUCKET_SEPARATOR).unwrap_or((bucket, ""));
+    let bound = parse_go_float(label).ok();
+    if bound.is_none() {
+        let mut text = format!(
+            "bucket label \"le\" is missing or has a malformed value of {}",
+            quote(label)
+        );
+        if !name.is_empty() {
+            text.push_str(&format!(" for metric name {}", quote(name)));
+        }
+        notes.at.annotations.warn(&text, notes.at.span);
+    }
+    bound
 }
 
 /// The metric name that comes with a bucket.
@@ -143,9 +138,9 @@ pub(super) fn quantile_at(
         return Some(f64::NAN);
     };
     if let Some(found) = repair(&mut buckets) {
-        notes
-            .annotations
-            .repaired(metric, notes.span, found.at(notes.grid.time_ms(step)));
+        let at = &notes.at;
+        at.annotations
+            .repaired(metric, at.span, found.at(notes.grid.time_ms(step)));
     }
     let [.., last_but_one, last] = buckets[..] else {
         return Some(f64::NAN);
@@ -212,7 +207,7 @@ fn rank_of(bound: f64, buckets: &[Bucket]) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::annotations::Annotations;
+    use crate::annotations::{Annotations, NotesAt};
     use varve_promql::Span;
 
     fn buckets(items: &[(f64, f64)]) -> Vec<Bucket> {
@@ -226,8 +221,10 @@ mod tests {
     #[test]
     fn quantiles_interpolate_within_a_bucket() {
         let notes = Notes {
-            annotations: Annotations::new("x"),
-            span: Span::new(0, 1),
+            at: NotesAt {
+                annotations: Annotations::new("x"),
+                span: Span::new(0, 1),
+            },
             grid: crate::StepGrid::instant(0),
         };
         let good = buckets(&[(1.0, 2.0), (2.0, 6.0), (f64::INFINITY, 8.0)]);
@@ -235,10 +232,10 @@ mod tests {
         assert_eq!(quantile_at(0.99, good.clone(), 0, "m", &notes), Some(2.0));
         assert_eq!(quantile_at(1.5, good, 0, "m", &notes), Some(f64::INFINITY));
         assert_eq!(quantile_at(0.5, Vec::new(), 0, "m", &notes), None);
-        assert!(notes.annotations.lists().1.is_empty());
+        assert!(notes.at.annotations.lists().1.is_empty());
         let falling = buckets(&[(1.0, 4.0), (2.0, 2.0), (f64::INFINITY, 8.0)]);
         assert_eq!(quantile_at(0.25, falling, 0, "m", &notes), Some(0.5));
-        assert!(notes.annotations.lists().1[0].contains(
+        assert!(notes.at.annotations.lists().1[0].contains(
             "for metric name \"m\", from buckets 2 to 2, with a max diff of 2, over 1 samples"
         ));
     }

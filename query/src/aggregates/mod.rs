@@ -9,8 +9,11 @@
 
 mod best;
 mod cells;
+mod group;
 mod histogram;
+mod native;
 mod rows;
+mod samples;
 mod single;
 mod window;
 
@@ -29,6 +32,6 @@ pub use window::{MaskOp, MaskWindow};
 fn parameter(column: &dyn Array, row: usize, steps: usize) -> Result<Vec<Option<f64>>> {
     match column.as_primitive_opt::<Float64Type>() {
         Some(numbers) => Ok(vec![Some(numbers.value(row)); steps]),
-        None => Ok(Vectors::try_new(column)?.row(row).collect()),
+        None => Ok(Vectors::try_new(column)?.floats(row).collect()),
     }
 }

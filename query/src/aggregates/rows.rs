@@ -5,24 +5,26 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Float64Builder, ListArray, ListBuilder, StringArray,
-    StringBuilder, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, ListArray, StringArray, StringBuilder, StructArray,
 };
 use arrow::buffer::{OffsetBuffer, ScalarBuffer};
-use arrow::datatypes::{DataType, Field, FieldRef, Fields, Float64Type};
+use arrow::datatypes::{DataType, Field, FieldRef, Fields};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
 use datafusion::logical_expr::{
     Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, Expr, GroupsAccumulator, Signature,
     Volatility,
 };
-use varve_promql::Span;
+use varve_histogram::Note;
+use varve_histogram::text::histogram_string;
 use varve_promql::format::{format_float, format_float_g};
 
-use super::histogram::{self, Bucket};
+use super::group::{Group, STATE};
+use super::histogram;
+use super::native::Histogram;
 use super::single::SingleGroup;
 use crate::Error;
-use crate::annotations::Annotations;
+use crate::annotations::NotesAt;
 use crate::grid::StepGrid;
 use crate::kernels::quantile;
 use crate::vector::{Vectors, VectorsBuilder, vector_type};
@@ -36,13 +38,13 @@ const DISTINCT_VALUES_MAX: usize = 10_000;
 /// the metric name with [`BUCKET_SEPARATOR`](super::BUCKET_SEPARATOR) between them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum RowsOp {
-    /// The φ-quantile. Parameter: φ.
-    Quantile,
+    /// The φ-quantile of floats; native histograms are left out and reported. Parameter: φ.
+    Quantile(NotesAt),
     /// How many series have each value: a list of (label value, counts).
     CountValues,
-    /// The φ-quantile of classic histograms. Parameter: φ.
+    /// The φ-quantile of histograms. Parameter: φ.
     HistogramQuantile(Notes),
-    /// Several φ-quantiles of classic histograms: a list of (φ as a label value, quantiles). Parameters: as many φ.
+    /// Several φ-quantiles of histograms: a list of (φ as a label value, quantiles). Parameters: as many φ.
     HistogramQuantiles {
         /// Where to report.
         notes: Notes,
@@ -56,10 +58,8 @@ pub enum RowsOp {
 /// Where histogram functions report what is odd about their input.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Notes {
-    /// The query's annotations.
-    pub annotations: Annotations,
     /// The argument that the notes are about.
-    pub span: Span,
+    pub at: NotesAt,
     /// The times of the steps.
     pub grid: StepGrid,
 }
@@ -67,7 +67,7 @@ pub struct Notes {
 impl RowsOp {
     fn name(&self) -> &'static str {
         match self {
-            Self::Quantile => "quantile",
+            Self::Quantile(_) => "quantile",
             Self::CountValues => "count_values",
             Self::HistogramQuantile(_) => "histogram_quantile",
             Self::HistogramQuantiles { .. } => "histogram_quantiles",
@@ -78,7 +78,7 @@ impl RowsOp {
     fn parameters(&self) -> usize {
         match self {
             Self::CountValues => 0,
-            Self::Quantile | Self::HistogramQuantile(_) => 1,
+            Self::Quantile(_) | Self::HistogramQuantile(_) => 1,
             Self::HistogramFraction(_) => 2,
             Self::HistogramQuantiles { count, .. } => *count,
         }
@@ -159,11 +159,10 @@ impl AggregateUDFImpl for RowsAggregate {
                 true,
             ))
         };
-        Ok(vec![
-            field("rows", DataType::Float64),
-            field("parameters", DataType::Float64),
-            field("buckets", DataType::Utf8),
-        ])
+        Ok(STATE
+            .iter()
+            .map(|(name, item)| field(name, item.clone()))
+            .collect())
     }
 
     fn accumulator(&self, _args: AccumulatorArgs<'_>) -> Result<Box<dyn Accumulator>> {
@@ -181,41 +180,6 @@ impl AggregateUDFImpl for RowsAggregate {
         _args: AccumulatorArgs<'_>,
     ) -> Result<Box<dyn GroupsAccumulator>> {
         Ok(Box::new(self.groups()))
-    }
-}
-
-/// The vectors of one group, one after the other.
-#[derive(Clone, Debug, Default)]
-struct Group {
-    samples: Vec<Option<f64>>,
-    /// The parameters' vectors, one after the other; from the first row, because they are the same in all.
-    parameters: Vec<Option<f64>>,
-    /// The label `le` of each row, with its metric name.
-    buckets: Vec<String>,
-}
-
-impl Group {
-    fn heap_bytes(&self) -> usize {
-        let texts: usize = self.buckets.iter().map(|text| text.capacity() + 24).sum();
-        (self.samples.capacity() + self.parameters.capacity()) * size_of::<Option<f64>>() + texts
-    }
-
-    fn at(&self, steps: usize, step: usize) -> impl Iterator<Item = (usize, f64)> + '_ {
-        let column = self.samples.iter().skip(step).step_by(steps.max(1));
-        column
-            .enumerate()
-            .filter_map(|(row, sample)| Some((row, (*sample)?)))
-    }
-
-    /// The metric name of a histogram; empty where it is gone.
-    fn metric(&self) -> &str {
-        let first = self.buckets.first();
-        first.map_or("", |bucket| histogram::metric_name(bucket))
-    }
-
-    fn parameter(&self, index: usize, steps: usize, step: usize) -> f64 {
-        let item = self.parameters.get(index * steps + step);
-        item.copied().flatten().unwrap_or(f64::NAN)
     }
 }
 
@@ -267,7 +231,7 @@ impl Groups {
             let Some(group) = self.groups.get_mut(index) else {
                 continue;
             };
-            group.samples.extend(vectors.row(row));
+            group.push(&vectors, row);
             if group.parameters.is_empty() {
                 for parameter in &parameters {
                     let steps = self.aggregate.steps;
@@ -288,53 +252,32 @@ impl Groups {
         Ok(())
     }
 
-    fn states(groups: &[Group]) -> Vec<ArrayRef> {
-        let mut rows = ListBuilder::new(Float64Builder::new());
-        let mut parameters = ListBuilder::new(Float64Builder::new());
-        let mut buckets = ListBuilder::new(StringBuilder::new());
-        for group in groups {
-            for sample in &group.samples {
-                rows.values().append_option(*sample);
-            }
-            rows.append(true);
-            for item in &group.parameters {
-                parameters.values().append_option(*item);
-            }
-            parameters.append(true);
-            for bucket in &group.buckets {
-                buckets.values().append_value(bucket);
-            }
-            buckets.append(true);
-        }
-        vec![
-            Arc::new(rows.finish()),
-            Arc::new(parameters.finish()),
-            Arc::new(buckets.finish()),
-        ]
-    }
-
     fn vectors(&self, groups: Vec<Group>) -> Result<ArrayRef> {
         let steps = self.aggregate.steps;
         let mut out = VectorsBuilder::new(steps, groups.len());
         let mut values = Vec::new();
         for group in &groups {
             let bounds = match self.aggregate.op.notes() {
-                Some(notes) => histogram::bounds(&group.buckets, notes),
+                Some(notes) => bounds(group, steps, notes),
                 None => Vec::new(),
             };
-            let metric = group.metric();
+            if let (RowsOp::Quantile(notes), true) = (&self.aggregate.op, group.has_histograms()) {
+                notes.note(Note::IgnoredInAggregation(self.aggregate.op.name()), "");
+            }
             for step in 0..steps {
                 let parameter = |index| group.parameter(index, steps, step);
                 out.push(match &self.aggregate.op {
                     RowsOp::HistogramQuantile(notes) => {
-                        let buckets = buckets_at(group, &bounds, steps, step);
-                        histogram::quantile_at(parameter(0), buckets, step, metric, notes)
+                        let found = Histogram::at(group, &bounds, (steps, step), notes)?;
+                        found.quantile(parameter(0), step, notes)
                     }
-                    RowsOp::HistogramFraction(_) => {
-                        let buckets = buckets_at(group, &bounds, steps, step);
-                        histogram::fraction(parameter(0), parameter(1), buckets)
+                    RowsOp::HistogramFraction(notes) => {
+                        let found = Histogram::at(group, &bounds, (steps, step), notes)?;
+                        found.fraction(parameter(0), parameter(1), notes)
                     }
-                    RowsOp::Quantile | RowsOp::CountValues | RowsOp::HistogramQuantiles { .. } => {
+                    RowsOp::Quantile(_)
+                    | RowsOp::CountValues
+                    | RowsOp::HistogramQuantiles { .. } => {
                         values.clear();
                         values.extend(group.at(steps, step).map(|(_, value)| value));
                         (!values.is_empty()).then(|| quantile(parameter(0), &mut values))
@@ -378,10 +321,11 @@ impl Groups {
         let steps = self.aggregate.steps;
         let mut distinct = BTreeMap::<String, Vec<Option<f64>>>::new();
         for step in 0..steps {
-            for (_, value) in group.at(steps, step) {
-                let count = distinct
-                    .entry(format_float(value))
-                    .or_insert_with(|| vec![None; steps]);
+            let floats = group.at(steps, step).map(|(_, value)| format_float(value));
+            let histograms = group.histograms_at(steps, step)?.into_iter();
+            let histograms = histograms.map(|(_, histogram)| histogram_string(&histogram));
+            for text in floats.chain(histograms) {
+                let count = distinct.entry(text).or_insert_with(|| vec![None; steps]);
                 if let Some(count) = count.get_mut(step) {
                     *count = Some(count.unwrap_or(0.0) + 1.0);
                 }
@@ -403,14 +347,13 @@ impl Groups {
         count: usize,
     ) -> Result<BTreeMap<String, Vec<Option<f64>>>> {
         let steps = self.aggregate.steps;
-        let bounds = histogram::bounds(&group.buckets, notes);
-        let metric = group.metric();
+        let bounds = bounds(group, steps, notes);
         let mut quantiles = BTreeMap::<String, Vec<Option<f64>>>::new();
         for step in 0..steps {
-            let buckets = buckets_at(group, &bounds, steps, step);
+            let histogram = Histogram::at(group, &bounds, (steps, step), notes)?;
             for index in 0..count {
                 let phi = group.parameter(index, steps, step);
-                let found = histogram::quantile_at(phi, buckets.clone(), step, metric, notes);
+                let found = histogram.quantile(phi, step, notes);
                 let label = format_open_metrics_float(phi);
                 let vector = quantiles.entry(label).or_insert_with(|| vec![None; steps]);
                 match vector.get_mut(step) {
@@ -436,13 +379,13 @@ fn format_open_metrics_float(number: f64) -> String {
     }
 }
 
-/// The buckets that have a sample at a step; those without a readable bound are left out.
-fn buckets_at(group: &Group, bounds: &[Option<f64>], steps: usize, step: usize) -> Vec<Bucket> {
-    group
-        .at(steps, step)
-        .filter_map(|(row, count)| {
-            let upper = (*bounds.get(row)?)?;
-            Some(Bucket { upper, count })
+/// The bounds of the rows of a group that have floats.
+fn bounds(group: &Group, steps: usize, notes: &Notes) -> Vec<Option<f64>> {
+    let buckets = group.buckets.iter().enumerate();
+    buckets
+        .map(|(row, bucket)| {
+            let classic = !group.has_histograms() || group.has_floats(steps, row);
+            classic.then(|| histogram::bound(bucket, notes)).flatten()
         })
         .collect()
 }
@@ -474,7 +417,7 @@ impl GroupsAccumulator for Groups {
 
     fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
         let groups = self.take(emit_to);
-        Ok(Self::states(&groups))
+        Ok(Group::states(&groups))
     }
 
     fn merge_batch(
@@ -484,32 +427,9 @@ impl GroupsAccumulator for Groups {
         total_num_groups: usize,
     ) -> Result<()> {
         self.resize(total_num_groups);
-        let lists: Vec<&ListArray> = values
-            .iter()
-            .filter_map(|a| a.as_list_opt::<i32>())
-            .collect();
-        let [rows, parameters, buckets] = lists[..] else {
-            return Err(DataFusionError::Internal("not a state".to_owned()));
-        };
-        let floats = |list: &ListArray, row: usize| -> Vec<Option<f64>> {
-            let items = list.value(row);
-            let items = items.as_primitive_opt::<Float64Type>();
-            items
-                .map(|items| items.iter().collect())
-                .unwrap_or_default()
-        };
         for (row, index) in group_indices.iter().enumerate() {
-            let Some(group) = self.groups.get_mut(*index) else {
-                continue;
-            };
-            group.samples.extend(floats(rows, row));
-            if group.parameters.is_empty() {
-                group.parameters = floats(parameters, row);
-            }
-            let texts = buckets.value(row);
-            if let Some(texts) = texts.as_string_opt::<i32>() {
-                let texts = texts.iter().map(|text| text.unwrap_or("").to_owned());
-                group.buckets.extend(texts);
+            if let Some(group) = self.groups.get_mut(*index) {
+                group.merge(values, row)?;
             }
         }
         Ok(())

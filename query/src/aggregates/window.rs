@@ -15,11 +15,13 @@ use datafusion::logical_expr::{
     Expr, PartitionEvaluator, Signature, SortExpr, Volatility, WindowFunctionDefinition, WindowUDF,
     WindowUDFImpl,
 };
+use varve_histogram::Note;
 
 use super::best::Best;
 use super::cells::Disjoint;
 use crate::Error;
-use crate::vector::{Vectors, VectorsBuilder, vector_type};
+use crate::annotations::NotesAt;
+use crate::vector::{Vectors, VectorsBuilder, is_mixed, vector_type_of};
 
 /// What a [`MaskWindow`] keeps of the vectors of a group. The first argument is the vectors.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -68,6 +70,7 @@ impl MaskOp {
 pub struct MaskWindow {
     op: MaskOp,
     steps: usize,
+    notes: Option<NotesAt>,
     signature: Signature,
 }
 
@@ -80,9 +83,21 @@ impl MaskWindow {
         partition_by: Vec<Expr>,
         order_by: Vec<SortExpr>,
     ) -> Expr {
+        Self::noted(op, steps, args, (partition_by, order_by), None)
+    }
+
+    /// [`MaskWindow::call`], with a place to report native histograms that have no order.
+    pub fn noted(
+        op: MaskOp,
+        steps: usize,
+        args: Vec<Expr>,
+        (partition_by, order_by): (Vec<Expr>, Vec<SortExpr>),
+        notes: Option<NotesAt>,
+    ) -> Expr {
         let window = Self {
             op,
             steps,
+            notes,
             signature: Signature::any(args.len(), Volatility::Immutable),
         };
         let function =
@@ -104,11 +119,11 @@ impl WindowUDFImpl for MaskWindow {
     }
 
     fn field(&self, args: WindowUDFFieldArgs<'_>) -> Result<FieldRef> {
-        Ok(Arc::new(Field::new(
-            args.name(),
-            vector_type(self.steps),
-            true,
-        )))
+        let ranks = matches!(self.op, MaskOp::Top | MaskOp::Bottom);
+        let vectors = args.get_input_field(0);
+        let mixed = !ranks && vectors.is_some_and(|field| is_mixed(field.data_type()));
+        let data_type = vector_type_of(mixed, self.steps);
+        Ok(Arc::new(Field::new(args.name(), data_type, true)))
     }
 
     fn partition_evaluator(
@@ -118,6 +133,7 @@ impl WindowUDFImpl for MaskWindow {
         Ok(Box::new(Evaluator {
             op: self.op.clone(),
             steps: self.steps,
+            notes: self.notes.clone(),
         }))
     }
 }
@@ -126,6 +142,7 @@ impl WindowUDFImpl for MaskWindow {
 struct Evaluator {
     op: MaskOp,
     steps: usize,
+    notes: Option<NotesAt>,
 }
 
 impl PartitionEvaluator for Evaluator {
@@ -137,16 +154,19 @@ impl PartitionEvaluator for Evaluator {
                     0 => Vec::new(),
                     _ => super::parameter(argument(values, 1)?, 0, self.steps)?,
                 };
-                self.ranked(&vectors, &counts, num_rows)
+                match self.op {
+                    MaskOp::First => self.first(&vectors, &counts, num_rows),
+                    _ => self.ranked(&vectors, &counts, num_rows),
+                }
             }
             MaskOp::Ratio => match num_rows {
-                0 => VectorsBuilder::new(self.steps, 0).finish(),
+                0 => VectorsBuilder::of(vectors.is_mixed(), self.steps, 0).finish(),
                 _ => self.ratio(&vectors, values, num_rows),
             },
             MaskOp::Or => self.or(&vectors, argument(values, 1)?, num_rows),
             MaskOp::One { side } => one_side(side, &vectors, values, num_rows),
             MaskOp::Distinct => {
-                let any = |row: &usize| vectors.row(*row).any(|sample| sample.is_some());
+                let any = |row: &usize| vectors.has_samples(*row);
                 match (0..num_rows).filter(any).nth(1) {
                     Some(_) => {
                         let why = Disjoint::Labels.message().to_owned();
@@ -179,7 +199,7 @@ fn text(column: &ArrayRef, row: usize) -> Result<String> {
 /// The steps at which two rows have a sample, with the first two rows.
 fn doubles(vectors: &Vectors, rows: usize) -> impl Iterator<Item = (usize, usize, usize)> + '_ {
     (0..vectors.steps()).filter_map(move |step| {
-        let mut present = (0..rows).filter(|row| vectors.get(*row, step).is_some());
+        let mut present = (0..rows).filter(|row| vectors.is_present(*row, step));
         Some((step, present.next()?, present.next()?))
     })
 }
@@ -193,7 +213,7 @@ fn one_side(side: &str, vectors: &Vectors, values: &[ArrayRef], rows: usize) -> 
     let counts = |step: usize| {
         counting
             .as_ref()
-            .is_none_or(|c| rows > 0 && c.get(0, step).is_some())
+            .is_none_or(|c| rows > 0 && c.is_present(0, step))
     };
     if let Some((_, first, second)) = doubles(vectors, rows).find(|(step, ..)| counts(*step)) {
         let group = text(argument(values, 1)?, first)?;
@@ -204,10 +224,10 @@ fn one_side(side: &str, vectors: &Vectors, values: &[ArrayRef], rows: usize) -> 
     if counting.is_none() {
         return Ok(Arc::clone(argument(values, 0)?));
     }
-    let mut out = VectorsBuilder::new(vectors.steps(), rows);
+    let mut out = VectorsBuilder::of(vectors.is_mixed(), vectors.steps(), rows);
     for row in 0..rows {
-        let samples = vectors.row(row).enumerate();
-        out.extend(samples.map(|(step, sample)| sample.filter(|_| counts(step))));
+        let samples = vectors.items(row).enumerate();
+        out.extend_items(samples.map(|(step, sample)| sample.filter(|_| counts(step))));
     }
     out.finish()
 }
@@ -240,23 +260,41 @@ fn wanted(parameter: f64) -> Result<usize> {
 }
 
 impl Evaluator {
+    /// The samples of the first series that have any: `limitk`.
+    fn first(&self, vectors: &Vectors, counts: &[Option<f64>], rows: usize) -> Result<ArrayRef> {
+        let mut kept = vec![false; rows * self.steps];
+        for step in 0..self.steps {
+            let k = wanted(counts.get(step).copied().flatten().unwrap_or(f64::NAN))?;
+            let present = (0..rows).filter(|row| vectors.is_present(*row, step));
+            for row in present.take(k) {
+                if let Some(kept) = kept.get_mut(row * self.steps + step) {
+                    *kept = true;
+                }
+            }
+        }
+        let mut out = VectorsBuilder::of(vectors.is_mixed(), self.steps, rows);
+        let items = (0..rows).flat_map(|row| vectors.items(row)).zip(kept);
+        out.extend_items(items.map(|(item, kept)| item.filter(|_| kept)));
+        out.finish()
+    }
+
+    /// The greatest or smallest floats: `topk`, `bottomk`.
     fn ranked(&self, vectors: &Vectors, counts: &[Option<f64>], rows: usize) -> Result<ArrayRef> {
         let mut items: Vec<Option<f64>> = vec![None; rows * self.steps];
         let mut best = Best::new(self.op == MaskOp::Top);
         for step in 0..self.steps {
             let k = wanted(counts.get(step).copied().flatten().unwrap_or(f64::NAN))?;
-            let samples = (0..rows).filter_map(|row| Some((row, vectors.get(row, step)?)));
-            let mut keep = |(row, value): (usize, f64)| {
+            let samples = (0..rows).filter_map(|row| Some((row, vectors.float(row, step)?)));
+            samples.for_each(|(row, value)| best.offer(k, row, value));
+            for (row, value) in best.drain() {
                 if let Some(item) = items.get_mut(row * self.steps + step) {
                     *item = Some(value);
                 }
-            };
-            if self.op == MaskOp::First {
-                samples.take(k).for_each(keep);
-                continue;
             }
-            samples.for_each(|(row, value)| best.offer(k, row, value));
-            best.drain().for_each(&mut keep);
+            let ignored = || (0..rows).any(|row| vectors.histogram(row, step).is_some());
+            if let (true, Some(notes)) = (vectors.is_mixed() && k > 0 && ignored(), &self.notes) {
+                notes.note(Note::IgnoredInAggregation(self.op.name()), "");
+            }
         }
         let mut out = VectorsBuilder::new(self.steps, rows);
         out.extend(items);
@@ -268,7 +306,7 @@ impl Evaluator {
         if ratios.iter().any(|ratio| ratio.is_none_or(f64::is_nan)) {
             return Err(Error::Execution("Ratio value is NaN".to_owned()).into());
         }
-        let mut out = VectorsBuilder::new(self.steps, rows);
+        let mut out = VectorsBuilder::of(vectors.is_mixed(), self.steps, rows);
         for row in 0..rows {
             let hash: u64 = text(argument(values, 2)?, row)?.parse().unwrap_or(0);
             let offset = hash as f64 / u64::MAX as f64;
@@ -276,8 +314,10 @@ impl Evaluator {
                 ratio if ratio >= 0.0 => offset < ratio,
                 ratio => offset >= 1.0 + ratio,
             };
-            let samples = vectors.row(row).zip(&ratios);
-            out.extend(samples.map(|(sample, ratio)| sample.filter(|_| ratio.is_some_and(chosen))));
+            let samples = vectors.items(row).zip(&ratios);
+            out.extend_items(
+                samples.map(|(sample, ratio)| sample.filter(|_| ratio.is_some_and(chosen))),
+            );
         }
         out.finish()
     }
@@ -290,15 +330,15 @@ impl Evaluator {
         };
         let mut taken = vec![false; self.steps];
         for row in (0..rows).filter(|row| sides.value(*row) == 0) {
-            for (taken, sample) in taken.iter_mut().zip(vectors.row(row)) {
-                *taken |= sample.is_some();
+            for (step, taken) in taken.iter_mut().enumerate() {
+                *taken |= vectors.is_present(row, step);
             }
         }
-        let mut out = VectorsBuilder::new(self.steps, rows);
+        let mut out = VectorsBuilder::of(vectors.is_mixed(), self.steps, rows);
         for row in 0..rows {
             let left = sides.value(row) == 0;
-            let samples = vectors.row(row).zip(&taken);
-            out.extend(samples.map(|(sample, taken)| sample.filter(|_| left || !taken)));
+            let samples = vectors.items(row).zip(&taken);
+            out.extend_items(samples.map(|(sample, taken)| sample.filter(|_| left || !taken)));
         }
         out.finish()
     }

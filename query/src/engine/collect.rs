@@ -1,6 +1,7 @@
 //! From rows of a relation to series.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use datafusion::error::DataFusionError;
@@ -8,13 +9,13 @@ use varve_storage::Labels;
 
 use crate::grid::StepGrid;
 use crate::result::MatrixSeries;
-use crate::vector::{VALUE, Vectors, label_column};
+use crate::vector::{VALUE, Vectors, decode, label_column};
 use crate::{Error, Result};
 
 /// Series with their samples so far; slices of a grid are appended one after the other.
 #[derive(Debug)]
 pub(super) struct SeriesSet {
-    series: HashMap<Labels, Vec<(i64, f64)>>,
+    series: HashMap<Labels, MatrixSeries>,
     samples: usize,
     samples_max: usize,
 }
@@ -29,15 +30,23 @@ impl SeriesSet {
     }
 
     /// Appends samples that are later than all of the series.
-    pub(super) fn extend(&mut self, labels: Labels, samples: Vec<(i64, f64)>) -> Result<()> {
-        if samples.is_empty() {
+    pub(super) fn extend(&mut self, series: MatrixSeries) -> Result<()> {
+        if series.is_empty() {
             return Ok(());
         }
-        self.samples += samples.len();
+        self.samples += series.len();
         if self.samples > self.samples_max {
             return Err(Error::TooManySamples("query execution"));
         }
-        self.series.entry(labels).or_default().extend(samples);
+        match self.series.get_mut(&series.labels) {
+            Some(known) => {
+                known.samples.extend(series.samples);
+                known.histograms.extend(series.histograms);
+            }
+            None => {
+                self.series.insert(series.labels.clone(), series);
+            }
+        }
         Ok(())
     }
 
@@ -62,30 +71,34 @@ impl SeriesSet {
             columns.push(column.ok_or_else(|| missing(&name))?);
         }
         for row in 0..batch.num_rows() {
-            let steps = grid.times_ms().zip(vectors.row(row));
-            let samples: Vec<(i64, f64)> = steps
-                .filter_map(|(time_ms, sample)| Some((time_ms, sample?)))
-                .collect();
-            if samples.is_empty() {
+            let steps = grid.times_ms().zip(vectors.floats(row));
+            let samples = steps.filter_map(|(time_ms, sample)| Some((time_ms, sample?)));
+            let mut series = MatrixSeries::of_floats(Labels::empty(), samples.collect());
+            if vectors.is_mixed() {
+                for (step, time_ms) in grid.times_ms().enumerate() {
+                    if let Some(bytes) = vectors.histogram(row, step) {
+                        let histogram = Arc::new(decode(bytes)?);
+                        series.histograms.push((time_ms, histogram));
+                    }
+                }
+            }
+            if series.is_empty() {
                 continue;
             }
             let pairs = labels.iter().zip(&columns).filter_map(|(label, column)| {
                 let present = column.is_valid(row);
                 present.then(|| (label.as_str(), column.value(row)))
             });
-            let set =
+            series.labels =
                 Labels::from_canonical(pairs.clone()).unwrap_or_else(|| Labels::from_pairs(pairs));
-            self.extend(set, samples)?;
+            self.extend(series)?;
         }
         Ok(())
     }
 
     /// All series, sorted by labels.
     pub(super) fn into_matrix(self) -> Vec<MatrixSeries> {
-        let series = self.series.into_iter();
-        let mut matrix: Vec<MatrixSeries> = series
-            .map(|(labels, samples)| MatrixSeries { labels, samples })
-            .collect();
+        let mut matrix: Vec<MatrixSeries> = self.series.into_values().collect();
         matrix.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         matrix
     }

@@ -25,6 +25,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use varve_histogram::extended::RangeVectorError;
 use varve_promql::{DurationContext, Expr, ParseOptions, ValueType, parse_with};
 
 use crate::annotations::Annotations;
@@ -138,6 +139,24 @@ struct Prepared {
     lenient: bool,
 }
 
+impl Prepared {
+    /// Changes how the query is planned if that helps against an error; each change is made once.
+    fn can_begin_again(&mut self, error: &Error) -> bool {
+        match error {
+            Error::DuplicateSeries(_) => {
+                let may = !self.lenient && self.expr.depth() <= LENIENT_DEPTH_MAX;
+                self.lenient |= may;
+                may
+            }
+            Error::HistogramsFound(metric) => {
+                self.snapshot.source.remember_histograms(metric);
+                self.resolved.read_histograms(metric)
+            }
+            _ => false,
+        }
+    }
+}
+
 impl Engine {
     /// An engine over an archive.
     pub fn new(archive: Arc<dyn Archive>, options: EngineOptions) -> Self {
@@ -245,19 +264,21 @@ impl Engine {
         let slices = self.slices(&prepared)?;
         let steps = slices.first().map_or(1, |slice| slice.steps);
         let session = QuerySession::new(&self.options, &prepared, steps)?;
-        let execution = Execution { slices, session };
+        let mut execution = Execution { slices, session };
         let mut stats = QueryStats {
             series_selected: prepared.resolved.series() as u64,
             ..QueryStats::default()
         };
-        let value = match self.value(&prepared, instant, &execution, &mut stats).await {
-            Err(Error::DuplicateSeries(_)) if prepared.expr.depth() <= LENIENT_DEPTH_MAX => {
-                prepared.lenient = true;
-                self.value(&prepared, instant, &execution, &mut stats).await
+        let value = loop {
+            match self.value(&prepared, instant, &execution, &mut stats).await {
+                Err(error) if prepared.can_begin_again(&error) => {
+                    prepared.annotations.restart();
+                    execution.session = QuerySession::new(&self.options, &prepared, steps)?;
+                }
+                result => break result?,
             }
-            result => result,
         };
-        let value = truncated(value?, options.limit);
+        let value = truncated(value, options.limit);
         if let Some(bill) = &prepared.snapshot.bill {
             bill.fill(&mut stats);
         }
@@ -391,11 +412,10 @@ impl Engine {
             _ => {
                 let matrix = self.matrix(prepared, execution, stats).await?;
                 let sample = |series: MatrixSeries| {
-                    let (_, value) = *series.samples.first()?;
                     Some(VectorSample {
+                        value: series.at(time_ms)?,
                         labels: series.labels,
                         time_ms,
-                        value,
                     })
                 };
                 let mut samples: Vec<VectorSample> =
@@ -421,15 +441,23 @@ impl Engine {
                 let (min_ms, max_ms) = (resolved.spec.min_ms, resolved.spec.max_ms);
                 let source = &prepared.snapshot.source;
                 let reach = reach(&matrix.selector, prepared.settings.lookback_ms);
-                for (found, mut samples) in source.samples(resolved, min_ms, max_ms).await? {
-                    stats.samples_read += samples.len() as u64;
+                for mut found in source.samples(resolved, min_ms, max_ms).await? {
+                    stats.samples_read += found.len() as u64;
                     if let Some(reach) = reach {
                         let end_ms = max_ms.saturating_sub(reach.after_ms);
                         let start_ms = min_ms.saturating_sub(1).saturating_add(reach.before_ms);
                         let range_ms = end_ms.saturating_sub(start_ms);
-                        samples = extended_samples(&samples, range_ms, end_ms, reach.smoothed);
+                        if !found.histograms.is_empty() {
+                            let error = match reach.smoothed {
+                                true => RangeVectorError::Smoothed,
+                                false => RangeVectorError::Anchored,
+                            };
+                            return Err(Error::Execution(error.to_string()));
+                        }
+                        let samples = &found.samples;
+                        found.samples = extended_samples(samples, range_ms, end_ms, reach.smoothed);
                     }
-                    series.extend(found.labels.clone(), samples)?;
+                    series.extend(found)?;
                 }
             }
             Expr::Subquery(_) => {

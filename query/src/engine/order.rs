@@ -9,10 +9,12 @@ use crate::result::VectorSample;
 
 /// Sorts samples, which come ordered by labels.
 pub(super) fn sort(expr: &Expr, samples: &mut [VectorSample]) {
+    // Native histograms have no order; these functions have left them out.
+    let number = |sample: &VectorSample| sample.value.float().unwrap_or(f64::NAN);
     match expr.without_parens() {
         Expr::Call(call) => match call.function.name {
-            "sort" => samples.sort_by(|a, b| ascending(a.value, b.value)),
-            "sort_desc" => samples.sort_by(|a, b| descending(a.value, b.value)),
+            "sort" => samples.sort_by(|a, b| ascending(number(a), number(b))),
+            "sort_desc" => samples.sort_by(|a, b| descending(number(a), number(b))),
             name @ ("sort_by_label" | "sort_by_label_desc") => {
                 let names: Vec<&str> = call
                     .args
@@ -33,14 +35,14 @@ pub(super) fn sort(expr: &Expr, samples: &mut [VectorSample]) {
             samples.sort_by(|a, b| {
                 group(node, &a.labels)
                     .cmp(&group(node, &b.labels))
-                    .then_with(|| descending(a.value, b.value))
+                    .then_with(|| descending(number(a), number(b)))
             });
         }
         Expr::Aggregate(node) if node.op == AggregateOp::Bottomk => {
             samples.sort_by(|a, b| {
                 group(node, &a.labels)
                     .cmp(&group(node, &b.labels))
-                    .then_with(|| ascending(a.value, b.value))
+                    .then_with(|| ascending(number(a), number(b)))
             });
         }
         _ => {}

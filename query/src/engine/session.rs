@@ -43,7 +43,10 @@ pub(super) struct QuerySession {
 impl QuerySession {
     pub(super) fn new(options: &EngineOptions, prepared: &Prepared, steps: usize) -> Result<Self> {
         let source = prepared.snapshot.source.as_ref();
-        let partitions = match prepared.expr.depth() > DEPTH_OF_PARTITIONS_MAX {
+        // Sums of native histograms are not exchanged between partitions.
+        let alone =
+            prepared.expr.depth() > DEPTH_OF_PARTITIONS_MAX || prepared.resolved.reads_histograms();
+        let partitions = match alone {
             true => 1,
             false => options.partitions.max(1),
         };
@@ -116,9 +119,7 @@ impl QuerySession {
         let mut series = SeriesSet::new(self.cells_max);
         self.collect(plan, labels, grid, &mut series, stats).await?;
         let row = |series: MatrixSeries| {
-            let mut samples = series.samples.into_iter().peekable();
-            let at = |time_ms| samples.next_if(|(t, _)| *t == time_ms).map(|(_, v)| v);
-            let vector = grid.times_ms().map(at).collect();
+            let vector = grid.times_ms().map(|time_ms| series.at(time_ms)).collect();
             (series.labels, vector)
         };
         Ok(series.into_matrix().into_iter().map(row).collect())

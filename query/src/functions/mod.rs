@@ -8,6 +8,7 @@ mod binary;
 mod date;
 pub mod label;
 mod math;
+mod mixed;
 pub mod note;
 mod operand;
 mod subquery;
@@ -22,10 +23,13 @@ use varve_promql::BinaryOp;
 pub use binary::{Keep, apply as apply_binary};
 pub use date::DatePart;
 pub use math::{MathFunction, max, min};
+pub use mixed::Statistic;
+pub(crate) use mixed::sample;
 pub use subquery::SubqueryWindow;
 
+use crate::annotations::NotesAt;
 use crate::grid::StepGrid;
-use crate::vector::{VectorsBuilder, vector_type};
+use crate::vector::{VectorsBuilder, is_mixed, vector_type_of};
 use operand::Operand;
 
 /// What a [`VectorFunction`] does to its arguments, step by step.
@@ -43,6 +47,8 @@ pub enum VectorOp {
         return_bool: bool,
         /// Whose value a comparison that filters lets through.
         keep: Keep,
+        /// Where to report what is odd about native histograms.
+        notes: NotesAt,
     },
     /// `-v`
     Negate,
@@ -66,8 +72,14 @@ pub enum VectorOp {
     OrNan,
     /// The only step of the argument at every step: a subtree that does not depend on the step.
     Repeat,
-    /// A range function over the windows of a subquery.
+    /// A range function over the windows of a subquery. With native histograms, the second argument is the metric name.
     Subquery(SubqueryWindow),
+    /// A number that each native histogram has: `histogram_count(v)`.
+    Statistic(Statistic),
+    /// The floats alone: `sort(v)`.
+    Floats,
+    /// The same as mixed vectors, for a union with such.
+    Mixed,
 }
 
 impl VectorOp {
@@ -88,6 +100,21 @@ impl VectorOp {
             Self::OrNan => "or_nan",
             Self::Repeat => "repeat",
             Self::Subquery(_) => "subquery_window",
+            Self::Statistic(statistic) => statistic.name(),
+            Self::Floats => "floats",
+            Self::Mixed => "mixed",
+        }
+    }
+
+    /// Whether results may have native histograms, where arguments are mixed or not.
+    fn is_mixed(&self, arguments: &[bool]) -> bool {
+        let is_mixed = |index: usize| arguments.get(index).copied().unwrap_or(false);
+        match self {
+            Self::Mixed => true,
+            Self::Negate | Self::Where | Self::WhereNot | Self::Repeat => is_mixed(0),
+            Self::Binary { return_bool, .. } => !return_bool && (is_mixed(0) || is_mixed(1)),
+            Self::Subquery(window) => window.function.gives_histograms() && is_mixed(0),
+            _ => false,
         }
     }
 
@@ -139,23 +166,28 @@ impl ScalarUDFImpl for VectorFunction {
         &self.signature
     }
 
-    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(vector_type(self.steps))
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        let arguments: Vec<bool> = arg_types.iter().map(is_mixed).collect();
+        Ok(vector_type_of(self.op.is_mixed(&arguments), self.steps))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let rows = args.number_rows;
+        if let VectorOp::Subquery(window) = &self.op {
+            return Ok(ColumnarValue::Array(window.evaluate(&args.args, rows)?));
+        }
         let operands = args
             .args
             .iter()
             .map(Operand::try_new)
             .collect::<Result<Vec<_>>>()?;
-        let mut out = VectorsBuilder::new(self.steps, rows);
-        match &self.op {
-            VectorOp::Subquery(window) => {
-                window.evaluate(operand(&operands, 0)?, rows, &mut out)?
-            }
-            op => evaluate(op, &operands, rows, self.steps, &mut out)?,
+        let arguments: Vec<bool> = operands.iter().map(Operand::is_mixed).collect();
+        let mixed = self.op.is_mixed(&arguments);
+        let mut out = VectorsBuilder::of(mixed, self.steps, rows);
+        let done = (mixed || arguments.contains(&true))
+            && mixed::evaluate(&self.op, &operands, rows, self.steps, &mut out)?;
+        if !done {
+            evaluate(&self.op, &operands, rows, self.steps, &mut out)?;
         }
         Ok(ColumnarValue::Array(out.finish()?))
     }
@@ -213,6 +245,7 @@ fn evaluate(
             op,
             return_bool,
             keep,
+            ..
         } => {
             let kernel = binary::kernel(*op, *return_bool, *keep);
             two(a, operand(operands, 1)?, rows, steps, out, |a, b| {
@@ -245,7 +278,10 @@ fn evaluate(
                 }));
             }
         }
-        VectorOp::Subquery(_) => {}
+        VectorOp::Floats => one(&|value| value),
+        // No native histograms, nothing of theirs.
+        VectorOp::Statistic(_) => out.extend((0..rows * steps).map(|_| None)),
+        VectorOp::Subquery(_) | VectorOp::Mixed => {}
     }
     Ok(())
 }

@@ -14,7 +14,7 @@ use varve_promql::format::{format_float_g, quote};
 
 use crate::annotations::Annotations;
 use crate::kernels::StepArg;
-use crate::vector::{Vectors, vector_type};
+use crate::vector::{Vectors, is_mixed, vector_type_of};
 
 /// What is noted about vectors that have a sample.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -75,7 +75,7 @@ impl NoteFunction {
         let mut noted = BTreeSet::new();
         for step in 0..self.steps {
             let number = parameter.at(step);
-            let present = || (0..rows).any(|row| vectors.get(row, step).is_some());
+            let present = || (0..rows).any(|row| vectors.is_present(row, step));
             if is_no_quantile(number) && noted.insert(number.to_bits()) && present() {
                 self.annotations.warn(&quantile_text(number), self.span);
             }
@@ -90,7 +90,7 @@ impl NoteFunction {
         let mut noted = BTreeSet::new();
         for row in (0..rows).filter(|row| names.is_valid(*row)) {
             let name = names.value(row);
-            let present = || vectors.row(row).any(|sample| sample.is_some());
+            let present = || vectors.has_samples(row);
             if !name.is_empty()
                 && !is_named_like_a_counter(name)
                 && !noted.contains(name)
@@ -117,8 +117,9 @@ impl ScalarUDFImpl for NoteFunction {
         &self.signature
     }
 
-    fn return_type(&self, _arg_types: &[DataType]) -> Result<DataType> {
-        Ok(vector_type(self.steps))
+    fn return_type(&self, arg_types: &[DataType]) -> Result<DataType> {
+        let mixed = arg_types.first().is_some_and(is_mixed);
+        Ok(vector_type_of(mixed, self.steps))
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {

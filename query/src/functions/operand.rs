@@ -4,7 +4,7 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::scalar::ScalarValue;
 
-use crate::vector::Vectors;
+use crate::vector::{Item, Vectors};
 
 /// One argument.
 #[derive(Debug)]
@@ -35,13 +35,39 @@ impl Operand {
         }
     }
 
-    /// The sample at a step.
+    /// Whether there may be native histograms.
+    pub(super) fn is_mixed(&self) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Steps(vectors) | Self::Rows(vectors) => vectors.is_mixed(),
+        }
+    }
+
+    /// The sample at a step, of whichever kind.
+    pub(super) fn item(&self, row: usize, step: usize) -> Option<Item<'_>> {
+        match self {
+            Self::Constant(number) => Some(Item::Float(*number)),
+            Self::Steps(vector) => vector.item(0, step),
+            Self::Rows(vectors) => vectors.item(row, step),
+        }
+    }
+
+    /// Whether there is a sample at a step, of whichever kind.
+    pub(super) fn is_present(&self, row: usize, step: usize) -> bool {
+        match self {
+            Self::Constant(_) => true,
+            Self::Steps(vector) => vector.is_present(0, step),
+            Self::Rows(vectors) => vectors.is_present(row, step),
+        }
+    }
+
+    /// The float at a step.
     #[inline]
     pub(super) fn get(&self, row: usize, step: usize) -> Option<f64> {
         match self {
             Self::Constant(number) => Some(*number),
-            Self::Steps(vector) => vector.get(0, step),
-            Self::Rows(vectors) => vectors.get(row, step),
+            Self::Steps(vector) => vector.float(0, step),
+            Self::Rows(vectors) => vectors.float(row, step),
         }
     }
 }

@@ -4,16 +4,24 @@
 //! one series' samples: those are handed to the same kernels that read a selector's samples.
 
 use std::fmt;
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::datatypes::DataType;
 use datafusion::error::Result;
+use datafusion::logical_expr::ColumnarValue;
+use varve_storage::histogram::CounterResetHint;
+use varve_storage::{FloatHistogram, SampleValue};
 
 use super::operand::Operand;
 use crate::Error;
+use crate::annotations::NotesAt;
 use crate::grid::StepGrid;
 use crate::kernels::{
-    RangeFunction, Samples, Scratch, StepArg, StepOutput, WindowGrid, evaluate_range,
+    InvalidFactor, MixedSamples, RangeFunction, Samples, Scratch, StepArg, StepOutput, WindowGrid,
+    evaluate_range, evaluate_range_mixed,
 };
-use crate::vector::VectorsBuilder;
+use crate::vector::{Item, VectorsBuilder, decode};
 
 /// A range function, the grid of the samples it reads and the windows in which it reads them.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,53 +34,137 @@ pub struct SubqueryWindow {
     pub inner: StepGrid,
     /// The outer steps and their windows.
     pub windows: WindowGrid,
+    /// Where to report what is odd about native histograms.
+    pub notes: NotesAt,
+}
+
+/// Memory that is used for one row after the other.
+#[derive(Default)]
+struct Buffers {
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+    scratch: Scratch,
+}
+
+/// What a sample knows of the one before it says nothing about the step before it.
+fn unhinted(mut histogram: FloatHistogram) -> FloatHistogram {
+    if histogram.counter_reset_hint != CounterResetHint::Gauge {
+        histogram.counter_reset_hint = CounterResetHint::Unknown;
+    }
+    histogram
+}
+
+fn execution(error: InvalidFactor) -> Error {
+    Error::Execution(error.to_string())
 }
 
 impl SubqueryWindow {
-    /// Appends one vector per row of the argument.
-    pub(super) fn evaluate(
+    /// One vector per row of the first argument.
+    pub(super) fn evaluate(&self, args: &[ColumnarValue], rows: usize) -> Result<ArrayRef> {
+        let missing =
+            || datafusion::error::DataFusionError::Internal("an argument is missing".to_owned());
+        let argument = Operand::try_new(args.first().ok_or_else(missing)?)?;
+        let steps = self.windows.grid.steps;
+        let mixed = argument.is_mixed() && self.function.gives_histograms();
+        let mut out = VectorsBuilder::of(mixed, steps, rows);
+        let mut buffers = Buffers::default();
+        if !argument.is_mixed() {
+            for row in 0..rows {
+                self.floats(&argument, row, &mut buffers, &mut out)?;
+            }
+            return out.finish();
+        }
+        let names = match args.get(1) {
+            Some(names) => Some(names.to_array(rows)?),
+            None => None,
+        };
+        let names = names.map(|names| arrow::compute::cast(&names, &DataType::Utf8));
+        let names = names.transpose()?;
+        let names: Option<&StringArray> = names.as_ref().and_then(|n| n.as_string_opt::<i32>());
+        for row in 0..rows {
+            let name = names.filter(|names| names.is_valid(row));
+            let name = name.map_or("", |names| names.value(row));
+            self.samples(&argument, (row, name), &mut buffers, &mut out)?;
+        }
+        out.finish()
+    }
+
+    fn floats(
         &self,
         argument: &Operand,
-        rows: usize,
+        row: usize,
+        buffers: &mut Buffers,
         out: &mut VectorsBuilder,
     ) -> Result<()> {
-        let steps = self.windows.grid.steps;
-        let (mut timestamps, mut samples) = (Vec::new(), Vec::new());
-        let (mut values, mut present) = (vec![0.0; steps], vec![false; steps]);
-        let mut scratch = Scratch::default();
-        for row in 0..rows {
-            timestamps.clear();
-            samples.clear();
-            for (step, time_ms) in self.inner.times_ms().enumerate() {
-                if let Some(value) = argument.get(row, step) {
-                    timestamps.push(time_ms);
-                    samples.push(value);
-                }
+        let Buffers {
+            timestamps,
+            values,
+            scratch,
+        } = buffers;
+        timestamps.clear();
+        values.clear();
+        for (step, time_ms) in self.inner.times_ms().enumerate() {
+            if let Some(value) = argument.get(row, step) {
+                timestamps.push(time_ms);
+                values.push(value);
             }
-            let series = Samples {
-                timestamps: &timestamps,
-                values: &samples,
-            };
-            let mut output = StepOutput {
-                values: &mut values,
-                present: &mut present,
-            };
-            evaluate_range(
-                self.function,
-                &self.args,
-                series,
-                &self.windows,
-                &mut scratch,
-                &mut output,
-            )
-            .map_err(|error| Error::Execution(error.to_string()))?;
-            out.extend(
-                values
-                    .iter()
-                    .zip(&present)
-                    .map(|(value, present)| present.then_some(*value)),
-            );
         }
+        let series = Samples { timestamps, values };
+        let steps = self.windows.grid.steps;
+        let (mut results, mut present) = (vec![0.0; steps], vec![false; steps]);
+        let mut output = StepOutput {
+            values: &mut results,
+            present: &mut present,
+        };
+        let (function, windows) = (self.function, &self.windows);
+        evaluate_range(function, &self.args, series, windows, scratch, &mut output)
+            .map_err(execution)?;
+        let results = results.iter().zip(&present);
+        out.extend(results.map(|(value, present)| present.then_some(*value)));
+        Ok(())
+    }
+
+    fn samples(
+        &self,
+        argument: &Operand,
+        (row, name): (usize, &str),
+        buffers: &mut Buffers,
+        out: &mut VectorsBuilder,
+    ) -> Result<()> {
+        let Buffers {
+            timestamps,
+            values,
+            scratch,
+        } = buffers;
+        timestamps.clear();
+        values.clear();
+        let mut histograms = Vec::new();
+        for (step, time_ms) in self.inner.times_ms().enumerate() {
+            let (value, histogram) = match argument.item(row, step) {
+                None => continue,
+                Some(Item::Float(value)) => (value, None),
+                Some(Item::Histogram(bytes)) => (0.0, Some(Arc::new(unhinted(decode(bytes)?)))),
+            };
+            timestamps.push(time_ms);
+            values.push(value);
+            histograms.push(histogram);
+        }
+        let samples = MixedSamples {
+            floats: Samples { timestamps, values },
+            histograms: &histograms,
+        };
+        let mut items: Vec<Option<SampleValue>> = Vec::new();
+        evaluate_range_mixed(
+            self.function,
+            &self.args,
+            samples,
+            &self.windows,
+            scratch,
+            &mut |note| self.notes.note(note, name),
+            &mut items,
+        )
+        .map_err(execution)?;
+        items.iter().for_each(|item| out.push_sample(item.as_ref()));
         Ok(())
     }
 }

@@ -3,10 +3,11 @@
 //! [`ResultChunks`] walks the result and hands out the text in pieces of about [`CHUNK_BYTES`]; a series is dropped as
 //! soon as it is written. What comes before and after the value (envelope, stats, warnings) is given by the caller.
 
+use std::sync::Arc;
 use std::vec::IntoIter;
 
 use bytes::Bytes;
-use varve_storage::Labels;
+use varve_storage::{FloatHistogram, Labels, SampleValue};
 
 use super::number::{push_decimal, push_float_seconds, push_sample_value, push_timestamp};
 use super::text::push_labels;
@@ -33,21 +34,68 @@ fn push_point(out: &mut Vec<u8>, time_ms: i64, value: f64) {
     out.extend_from_slice(b"\"]");
 }
 
+fn push_quoted(out: &mut Vec<u8>, value: f64) {
+    out.push(b'"');
+    push_sample_value(out, value);
+    out.push(b'"');
+}
+
+/// `[time,{"count":"3","sum":"4","buckets":[[0,"1","2","3"]]}]`. The first number of a bucket says which of its bounds belong to it.
+fn push_histogram_point(out: &mut Vec<u8>, time_ms: i64, histogram: &FloatHistogram) {
+    out.push(b'[');
+    push_timestamp(out, time_ms);
+    out.extend_from_slice(b",{\"count\":");
+    push_quoted(out, histogram.count);
+    out.extend_from_slice(b",\"sum\":");
+    push_quoted(out, histogram.sum);
+    let mut first = true;
+    for bucket in histogram.populated() {
+        let before: &[u8] = match first {
+            true => b",\"buckets\":[[",
+            false => b",[",
+        };
+        out.extend_from_slice(before);
+        first = false;
+        out.push(b'0' + bucket.boundary_rule());
+        for number in [bucket.lower, bucket.upper, bucket.count] {
+            out.push(b',');
+            push_quoted(out, number);
+        }
+        out.push(b']');
+    }
+    if !first {
+        out.push(b']');
+    }
+    out.extend_from_slice(b"}]");
+}
+
 fn push_vector_sample(out: &mut Vec<u8>, sample: &VectorSample) {
     out.extend_from_slice(b"{\"metric\":");
     push_labels(out, &sample.labels);
-    out.extend_from_slice(b",\"value\":");
-    push_point(out, sample.time_ms, sample.value);
+    match &sample.value {
+        SampleValue::Float(value) => {
+            out.extend_from_slice(b",\"value\":");
+            push_point(out, sample.time_ms, *value);
+        }
+        SampleValue::Histogram(histogram) => {
+            out.extend_from_slice(b",\"histogram\":");
+            push_histogram_point(out, sample.time_ms, histogram);
+        }
+    }
     out.push(b'}');
 }
+
+type Histograms = IntoIter<(i64, Arc<FloatHistogram>)>;
 
 /// What is left to write of a value.
 #[derive(Debug)]
 enum Rest {
     Vector(IntoIter<VectorSample>),
     Matrix(IntoIter<MatrixSeries>),
-    /// Inside a series: its remaining points, then the other series.
-    Points(IntoIter<(i64, f64)>, IntoIter<MatrixSeries>),
+    /// Inside a series: its remaining floats and histograms, then the other series.
+    Points(IntoIter<(i64, f64)>, Histograms, IntoIter<MatrixSeries>),
+    /// Inside the histograms of a series.
+    Histograms(Histograms, IntoIter<MatrixSeries>),
     Tail,
     Done,
 }
@@ -105,13 +153,26 @@ impl ResultChunks {
         }
     }
 
-    fn start_series(&mut self, labels: &Labels, has_points: bool) {
+    fn start_series(&mut self, labels: &Labels) {
         self.separate();
         self.chunk.extend_from_slice(b"{\"metric\":");
         push_labels(&mut self.chunk, labels);
-        if has_points {
-            self.chunk.extend_from_slice(b",\"values\":[");
+    }
+
+    /// Begins the list of histograms of a series, or ends the series if it has none.
+    fn start_histograms(&mut self, points: Histograms, series: IntoIter<MatrixSeries>) -> Rest {
+        if points.len() == 0 {
+            return self.end_series(series);
         }
+        self.chunk.extend_from_slice(b",\"histograms\":[");
+        self.first = true;
+        Rest::Histograms(points, series)
+    }
+
+    fn end_series(&mut self, series: IntoIter<MatrixSeries>) -> Rest {
+        self.chunk.push(b'}');
+        self.first = false;
+        Rest::Matrix(series)
     }
 
     /// Writes one piece: a sample, a series' start, points up to a full chunk, or the tail.
@@ -127,29 +188,41 @@ impl ResultChunks {
             },
             Rest::Matrix(mut series) => match series.next() {
                 Some(one) => {
-                    self.start_series(&one.labels, !one.samples.is_empty());
+                    self.start_series(&one.labels);
+                    let histograms = one.histograms.into_iter();
                     if one.samples.is_empty() {
-                        self.chunk.push(b'}');
-                        Rest::Matrix(series)
+                        self.start_histograms(histograms, series)
                     } else {
+                        self.chunk.extend_from_slice(b",\"values\":[");
                         self.first = true;
-                        Rest::Points(one.samples.into_iter(), series)
+                        Rest::Points(one.samples.into_iter(), histograms, series)
                     }
                 }
                 None => self.end_list(),
             },
-            Rest::Points(mut points, series) => {
+            Rest::Points(mut points, histograms, series) => {
                 while self.chunk.len() < CHUNK_BYTES {
                     let Some((time_ms, value)) = points.next() else {
-                        self.chunk.extend_from_slice(b"]}");
-                        self.first = false;
-                        self.rest = Rest::Matrix(series);
+                        self.chunk.push(b']');
+                        self.rest = self.start_histograms(histograms, series);
                         return;
                     };
                     self.separate();
                     push_point(&mut self.chunk, time_ms, value);
                 }
-                Rest::Points(points, series)
+                Rest::Points(points, histograms, series)
+            }
+            Rest::Histograms(mut points, series) => {
+                while self.chunk.len() < CHUNK_BYTES {
+                    let Some((time_ms, histogram)) = points.next() else {
+                        self.chunk.push(b']');
+                        self.rest = self.end_series(series);
+                        return;
+                    };
+                    self.separate();
+                    push_histogram_point(&mut self.chunk, time_ms, &histogram);
+                }
+                Rest::Histograms(points, series)
             }
             Rest::Tail => {
                 self.chunk.append(&mut self.tail);
@@ -218,26 +291,20 @@ mod tests {
                     VectorSample {
                         labels: up("a"),
                         time_ms,
-                        value: f64::NAN,
+                        value: SampleValue::Float(f64::NAN),
                     },
                     VectorSample {
                         labels: Labels::empty(),
                         time_ms,
-                        value: 0.5,
+                        value: SampleValue::Float(0.5),
                     },
                 ]),
                 r#"<[{"metric":{"__name__":"up","job":"a"},"value":[1435781451.780,"NaN"]},{"metric":{},"value":[1435781451.780,"0.5"]}]>"#,
             ),
             (
                 QueryValue::Matrix(vec![
-                    MatrixSeries {
-                        labels: up("a"),
-                        samples: vec![(1000, 1.0), (2500, f64::INFINITY)],
-                    },
-                    MatrixSeries {
-                        labels: up("b"),
-                        samples: vec![(0, 1e-7)],
-                    },
+                    MatrixSeries::of_floats(up("a"), vec![(1000, 1.0), (2500, f64::INFINITY)]),
+                    MatrixSeries::of_floats(up("b"), vec![(0, 1e-7)]),
                 ]),
                 r#"<[{"metric":{"__name__":"up","job":"a"},"values":[[1,"1"],[2.500,"+Inf"]]},{"metric":{"__name__":"up","job":"b"},"values":[[0,"1e-07"]]}]>"#,
             ),
@@ -249,9 +316,11 @@ mod tests {
     #[test]
     fn a_large_matrix_comes_in_chunks_of_bounded_size() {
         let series = (0..3)
-            .map(|i| MatrixSeries {
-                labels: up(&i.to_string()),
-                samples: (0..11_000).map(|t| (t * 15_000, t as f64)).collect(),
+            .map(|i| {
+                MatrixSeries::of_floats(
+                    up(&i.to_string()),
+                    (0..11_000).map(|t| (t * 15_000, t as f64)).collect(),
+                )
             })
             .collect::<Vec<_>>();
         let chunks = ResultChunks::new(Vec::new(), QueryValue::Matrix(series), Vec::new())

@@ -6,6 +6,7 @@
 
 use varve_storage::is_stale_nan;
 
+use super::rate::seconds;
 use super::{RangeFunction, Samples, Scratch, StepOutput, WindowGrid, live, walk};
 
 /// How far a window reaches beyond the range that is written. The [`WindowGrid`] has the whole reach.
@@ -151,7 +152,7 @@ pub fn evaluate_extended(
                 RangeFunction::Rate => {
                     let range_ms = windows.range_ms - reach.before_ms - reach.after_ms;
                     let increase = window.increase(true)?;
-                    Some(increase / (range_ms as f64 / 1000.0))
+                    Some(increase / seconds(range_ms))
                 }
                 RangeFunction::Changes => {
                     window.pairs(|a, b| a != b && !(a.is_nan() && b.is_nan()))

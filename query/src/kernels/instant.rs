@@ -10,6 +10,8 @@ pub enum Lookback {
     Value,
     /// The sample's time in seconds, for `timestamp(selector)`.
     Timestamp,
+    /// The time of a float in seconds, and a native histogram as it is: info metrics must not have any.
+    FloatTimestamp,
 }
 
 /// Evaluates an instant selector at every step. `windows.range_ms` is the look-back.
@@ -26,7 +28,7 @@ pub fn evaluate_instant(
             step,
             live.map(|(timestamp_ms, value)| match lookback {
                 Lookback::Value => value,
-                Lookback::Timestamp => timestamp_ms as f64 / 1000.0,
+                Lookback::Timestamp | Lookback::FloatTimestamp => timestamp_ms as f64 / 1000.0,
             }),
         );
     });

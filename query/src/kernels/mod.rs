@@ -17,11 +17,13 @@
 //! where it does not (compensated sums, regression), each step walks its window.
 
 mod extended;
+mod extended_mixed;
 mod extremes;
 mod function;
 mod grid;
 mod instant;
 pub mod kahan;
+mod mixed;
 mod over_time;
 mod quantile;
 mod rate;
@@ -30,9 +32,11 @@ mod regression;
 mod tests;
 
 pub use extended::{Reach, evaluate_extended, evaluate_smoothed, extended_samples};
+pub use extended_mixed::{evaluate_extended_mixed, evaluate_smoothed_mixed};
 pub use function::{InvalidFactor, RangeFunction, StepArg};
 pub use grid::WindowGrid;
 pub use instant::{Lookback, evaluate_instant};
+pub use mixed::{MixedSamples, evaluate_instant_mixed, evaluate_range_mixed, without_buckets};
 pub use quantile::quantile;
 
 use varve_storage::is_stale_nan;

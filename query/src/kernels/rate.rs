@@ -11,7 +11,7 @@ pub(super) enum Kind {
 }
 
 /// Seconds as Go's `Duration.Seconds` computes them: whole seconds plus the rest, each as a float.
-fn seconds(ms: i64) -> f64 {
+pub(super) fn seconds(ms: i64) -> f64 {
     (ms / 1000) as f64 + ((ms % 1000) * 1_000_000) as f64 / 1e9
 }
 

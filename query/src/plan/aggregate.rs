@@ -37,7 +37,9 @@ impl Planner<'_> {
             AggregateOp::LimitRatio => return self.limit_ratio(node, grid),
         };
         // A compensated sum has the same bits in any order; means and deviations have not. Their rows come sorted, as Prometheus has them.
-        let in_order = matches!(cell, CellOp::Avg | CellOp::Stddev | CellOp::Stdvar);
+        let mixed = self.reads_histograms(&node.expr);
+        let in_order = matches!(cell, CellOp::Avg | CellOp::Stddev | CellOp::Stdvar)
+            || (mixed && cell == CellOp::Sum);
         let input = match in_order {
             true => self.vector(&node.expr, grid)?,
             false => self.aggregate_input(node, grid)?,
@@ -47,12 +49,34 @@ impl Planner<'_> {
         }
         let labels = grouping(node, &input);
         let by = labels.iter().map(|name| label(name)).collect();
-        let mut call = StepAggregate::call(cell, grid.steps, value());
+        let mut call = match input.is_mixed() {
+            false => StepAggregate::call(cell, grid.steps, value()),
+            true => {
+                let args = (value(), input.label_or_null(METRIC_NAME));
+                let notes = self.notes_at(node.expr.span());
+                StepAggregate::noted(cell, grid.steps, args, notes)
+            }
+        };
         if in_order {
             call = call.order_by(input.label_order()).build()?;
         }
         let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
         Ok(Relation::new(plan, labels, grid))
+    }
+
+    /// Whether some selector of an expression reads native histograms.
+    fn reads_histograms(&self, expr: &Expr) -> bool {
+        let selector = match expr {
+            Expr::VectorSelector(selector) => Some(selector.span),
+            Expr::MatrixSelector(matrix) => Some(matrix.selector.span),
+            _ => None,
+        };
+        let resolved = selector.and_then(|span| self.resolved.get(span).ok());
+        resolved.is_some_and(|resolved| resolved.histograms)
+            || expr
+                .children()
+                .into_iter()
+                .any(|e| self.reads_histograms(e))
     }
 
     /// The argument, with the labels that the grouping needs.
@@ -87,7 +111,8 @@ impl Planner<'_> {
         let labels = grouping(node, &input);
         let phi = Scalar::operand(&phi)?;
         let by = labels.iter().map(|name| label(name)).collect();
-        let call = RowsAggregate::call(RowsOp::Quantile, grid.steps, vec![value(), phi]);
+        let op = RowsOp::Quantile(self.notes_at(node.expr.span()));
+        let call = RowsAggregate::call(op, grid.steps, vec![value(), phi]);
         let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
         Ok(Relation::new(plan, labels, grid))
     }
@@ -165,7 +190,8 @@ impl Planner<'_> {
         let name = self.fresh("masked");
         let mut args = vec![value(), Scalar::operand(parameter)?];
         args.extend(more);
-        let call = MaskWindow::call(op, input.grid.steps, args, by, order);
+        let notes = Some(self.notes_at(node.span));
+        let call = MaskWindow::noted(op, input.grid.steps, args, (by, order), notes);
         let plan = LogicalPlanBuilder::from(input.plan.clone())
             .window([call.alias(&name)])?
             .build()?;

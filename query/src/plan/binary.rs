@@ -5,9 +5,9 @@ use varve_promql::{Binary, BinaryOp};
 use super::relation::{Relation, value};
 use super::scalar::Scalar;
 use super::{Needs, Planner, is_scalar};
+use crate::Result;
 use crate::functions::{Keep, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
-use crate::{Error, Result};
 
 impl Planner<'_> {
     pub(super) fn binary(
@@ -16,10 +16,6 @@ impl Planner<'_> {
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
-        if matches!(node.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) {
-            let text = format!("operator {} (native histograms)", node.op);
-            return Err(Error::NotSupported(text));
-        }
         match (is_scalar(&node.lhs), is_scalar(&node.rhs)) {
             (true, _) => {
                 let scalar = self.scalar(&node.lhs, grid)?;
@@ -57,6 +53,7 @@ impl Planner<'_> {
             op: node.op,
             return_bool: node.return_bool,
             keep,
+            notes: self.notes_at(node.span),
         };
         let result = vector.with_value(VectorFunction::call(op, grid.steps, args))?;
         match drops_name(node) {
@@ -68,5 +65,8 @@ impl Planner<'_> {
 
 /// Whether the result of an operation is another quantity than its operand, so that the metric name no longer fits.
 pub(super) fn drops_name(node: &Binary) -> bool {
-    node.return_bool || !(node.op.is_comparison() || node.op.is_set())
+    let keeps = node.op.is_comparison()
+        || node.op.is_set()
+        || matches!(node.op, BinaryOp::TrimLower | BinaryOp::TrimUpper);
+    node.return_bool || !keeps
 }

@@ -5,8 +5,9 @@ use varve_promql::{Call, Expr};
 
 use super::relation::{Relation, value};
 use super::scalar::Scalar;
+use super::selectors::Leaf;
 use super::{Needs, Planner};
-use crate::functions::{DatePart, MathFunction, VectorFunction, VectorOp};
+use crate::functions::{DatePart, MathFunction, Statistic, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::kernels::{Lookback, RangeFunction};
 use crate::selector::Evaluation;
@@ -23,6 +24,9 @@ impl Planner<'_> {
         }
         if let Some(part) = DatePart::from_name(name) {
             return self.date(call, part, grid, needs);
+        }
+        if let Some(statistic) = Statistic::from_name(name) {
+            return self.element_wise(call, VectorOp::Statistic(statistic), &[], grid, needs);
         }
         match name {
             "clamp" => self.element_wise(call, VectorOp::Clamp, &[1, 2], grid, needs),
@@ -45,18 +49,16 @@ impl Planner<'_> {
                     let text = "sort is ineffective for range queries since results are always ordered by labels";
                     self.annotations.warn(text, call.span);
                 }
-                self.vector_arg(call, 0, grid)
-            }
-            // They give nothing for floats; native histograms are refused by whoever reads them.
-            "histogram_avg" | "histogram_count" | "histogram_stddev" | "histogram_stdvar"
-            | "histogram_sum" => {
                 let vector = self.vector_arg(call, 0, grid)?;
-                if vector.empty {
-                    return Ok(vector);
+                // Only floats have an order.
+                match name.starts_with("sort_by_label") || !vector.is_mixed() {
+                    true => Ok(vector),
+                    false => {
+                        let floats =
+                            VectorFunction::call(VectorOp::Floats, grid.steps, vec![value()]);
+                        vector.with_value(floats)
+                    }
                 }
-                let none =
-                    VectorFunction::call(VectorOp::WhereNot, grid.steps, vec![value(), value()]);
-                vector.with_value(none)?.without_name()
             }
             "histogram_quantile" => self.histogram_quantile(call, grid),
             "histogram_quantiles" => self.histogram_quantiles(call, grid),
@@ -121,7 +123,8 @@ impl Planner<'_> {
         {
             let evaluation = Evaluation::Instant(Lookback::Timestamp);
             let lookback_ms = self.settings.lookback_ms;
-            let times = self.leaf(selector, &evaluation, (lookback_ms, 0), grid, needs)?;
+            let leaf = Leaf::of(selector, &evaluation, (lookback_ms, 0), selector.span)?;
+            let times = self.leaf(&leaf, grid, needs)?;
             return times.without_name();
         }
         let vector = self.vector_with(arg, grid, needs)?;

@@ -64,8 +64,7 @@ impl Planner<'_> {
 
     fn notes(&self, call: &Call, index: usize, grid: StepGrid) -> Result<Notes> {
         Ok(Notes {
-            annotations: self.annotations.clone(),
-            span: self.arg(call, index)?.span(),
+            at: self.notes_at(self.arg(call, index)?.span()),
             grid,
         })
     }

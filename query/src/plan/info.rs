@@ -1,9 +1,11 @@
 //! `info(v, {…})`: its inputs are evaluated first, because its labels depend on their samples.
 
 use varve_promql::{At, Call, Expr, Span};
+use varve_storage::SampleValue;
 
 use super::pending::{Pending, PendingInput};
 use super::relation::{Relation, in_memory};
+use super::selectors::Leaf;
 use super::{Needs, Planner, offset_ms};
 use crate::grid::StepGrid;
 use crate::info::{InfoMatchers, Row, enrich};
@@ -77,14 +79,14 @@ impl Planner<'_> {
         let Some(inputs) = known else {
             let base = self.vector_arg(call, 0, grid)?.distinct()?;
             let lookback_ms = self.settings.lookback_ms;
-            let info = self.resolved_leaf(
-                selector.span,
-                &Evaluation::Instant(Lookback::Timestamp),
-                (lookback_ms, 0),
-                (selector.at, selector.offset_ms),
-                grid,
-                &Needs::All,
-            )?;
+            let leaf = Leaf {
+                span: selector.span,
+                evaluation: &Evaluation::Instant(Lookback::FloatTimestamp),
+                extent_ms: (lookback_ms, 0),
+                time: (selector.at, selector.offset_ms),
+                noted: selector.span,
+            };
+            let info = self.leaf(&leaf, grid, &Needs::All)?;
             let inputs = [base, info].map(|input| (input.plan, input.labels));
             self.pending = Some(Pending {
                 span: call.span,
@@ -112,12 +114,14 @@ impl Relation {
             .collect();
         labels.sort_unstable();
         labels.dedup();
-        let mut vectors = VectorsBuilder::new(grid.steps, rows.len());
-        for (_, samples) in rows {
-            vectors.extend(samples.iter().copied());
+        let mut samples = rows.iter().flat_map(|(_, samples)| samples);
+        let mixed = samples.any(|sample| matches!(sample, Some(SampleValue::Histogram(_))));
+        let mut vectors = VectorsBuilder::of(mixed, grid.steps, rows.len());
+        for sample in rows.iter().flat_map(|(_, samples)| samples) {
+            vectors.push_sample(sample.as_ref());
         }
         let label_sets = rows.iter().map(|(labels, _)| labels);
-        let plan = in_memory("info", &labels, label_sets, vectors.finish()?, grid.steps)?;
+        let plan = in_memory("info", &labels, label_sets, vectors.finish()?)?;
         Relation {
             unique_without_name: false,
             ..Self::new(plan, labels, grid)

@@ -195,6 +195,7 @@ impl Planner<'_> {
             op: node.op,
             return_bool: node.return_bool,
             keep: Keep::Left,
+            notes: self.notes_at(node.span),
         };
         let kept: Vec<String> = labels
             .iter()

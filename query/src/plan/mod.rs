@@ -29,9 +29,9 @@ mod set;
 
 use std::sync::Arc;
 
-use varve_promql::{Call, Duration, Expr, Unary, UnaryOp, ValueType};
+use varve_promql::{Call, Duration, Expr, Span, Unary, UnaryOp, ValueType};
 
-use crate::annotations::Annotations;
+use crate::annotations::{Annotations, NotesAt};
 use crate::functions::{VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::selector::SelectorSource;
@@ -141,6 +141,14 @@ impl<'a> Planner<'a> {
         Self { lenient, ..self }
     }
 
+    /// Where notes about an expression go.
+    fn notes_at(&self, span: Span) -> NotesAt {
+        NotesAt {
+            annotations: self.annotations.clone(),
+            span,
+        }
+    }
+
     /// A column name that the plan does not have yet.
     fn fresh(&mut self, prefix: &str) -> String {
         self.names += 1;
@@ -188,7 +196,7 @@ impl<'a> Planner<'a> {
             Expr::Binary(binary) => {
                 let lhs = self.scalar(&binary.lhs, grid)?;
                 let rhs = self.scalar(&binary.rhs, grid)?;
-                self.scalar_binary(binary.op, lhs, rhs, grid)
+                self.scalar_binary((binary.op, binary.span), lhs, rhs, grid)
             }
             Expr::Call(call) => self.scalar_call(call, grid),
             other => Err(Error::NotSupported(format!(

@@ -5,7 +5,7 @@ use varve_storage::METRIC_NAME;
 
 use super::relation::{Relation, value};
 use super::scalar::step_arg;
-use super::selectors::{at_ms, reach, subquery_grid};
+use super::selectors::{Leaf, at_ms, reach, subquery_grid};
 use super::{Needs, Planner, fixed_ms, offset_ms};
 use crate::functions::note::{self, Note, NoteFunction};
 use crate::functions::{SubqueryWindow, VectorFunction, VectorOp};
@@ -68,7 +68,9 @@ impl Planner<'_> {
                         true => needs.with(METRIC_NAME),
                         false => needs.clone(),
                     };
-                    let leaf = self.leaf(&matrix.selector, &evaluation, extent_ms, grid, &needs)?;
+                    let noted = arg.span();
+                    let leaf = Leaf::of(&matrix.selector, &evaluation, extent_ms, noted)?;
+                    let leaf = self.leaf(&leaf, grid, &needs)?;
                     (leaf, odd.then(|| arg.span()))
                 }
                 Expr::Subquery(subquery) => {
@@ -163,8 +165,14 @@ impl Planner<'_> {
                 offset_ms: offset_ms(subquery.offset.as_ref())?,
                 at_ms: at_ms(subquery.at, self.query),
             },
+            // Prometheus has lost the place of a subquery by then.
+            notes: self.notes_at(Span::new(0, 0)),
         };
-        let call = VectorFunction::call(VectorOp::Subquery(window), grid.steps, vec![value()]);
+        let mut args = vec![value()];
+        if inner.is_mixed() {
+            args.push(inner.label_or_null(METRIC_NAME));
+        }
+        let call = VectorFunction::call(VectorOp::Subquery(window), grid.steps, args);
         Ok(Relation {
             grid,
             ..inner.with_value(call)?

@@ -18,9 +18,10 @@ use datafusion::scalar::ScalarValue;
 use crate::Result;
 use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
+use crate::functions::{VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
-use crate::vector::{VALUE, label_column, vector_type};
+use crate::vector::{VALUE, is_mixed, label_column, vector_type};
 use crate::window::label_type;
 use varve_storage::Labels;
 
@@ -100,7 +101,6 @@ pub(crate) fn in_memory<'a>(
     labels: &[String],
     label_sets: impl Iterator<Item = &'a Labels> + Clone,
     vectors: ArrayRef,
-    steps: usize,
 ) -> Result<LogicalPlan> {
     let (mut fields, mut columns) = (Vec::new(), Vec::<ArrayRef>::new());
     for label in labels {
@@ -109,8 +109,8 @@ pub(crate) fn in_memory<'a>(
         fields.push(Field::new(label_column(label), label_type(), true));
     }
     let rows = RecordBatchOptions::new().with_row_count(Some(vectors.len()));
+    fields.push(Field::new(VALUE, vectors.data_type().clone(), true));
     columns.push(vectors);
-    fields.push(Field::new(VALUE, vector_type(steps), true));
     let schema = Arc::new(Schema::new(fields));
     let batch = RecordBatch::try_new_with_options(Arc::clone(&schema), columns, &rows)
         .map_err(DataFusionError::from)?;
@@ -165,6 +165,21 @@ impl Relation {
             unique_without_name,
             empty: false,
         }
+    }
+
+    /// Whether the vectors may have native histograms.
+    pub fn is_mixed(&self) -> bool {
+        let mut fields = self.plan.schema().fields().iter();
+        fields.any(|field| field.name() == VALUE && is_mixed(field.data_type()))
+    }
+
+    /// The same with mixed vectors.
+    pub(super) fn into_mixed(self) -> Result<Self> {
+        if self.is_mixed() {
+            return Ok(self);
+        }
+        let mixed = VectorFunction::call(VectorOp::Mixed, self.grid.steps, vec![value()]);
+        self.with_value(mixed)
     }
 
     /// Whether rows may have a label.

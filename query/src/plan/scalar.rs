@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{Expr as PlanExpr, LogicalPlan, LogicalPlanBuilder, lit};
 use datafusion::scalar::ScalarValue;
-use varve_promql::{BinaryOp, Call, Expr, UnaryOp};
+use varve_promql::{BinaryOp, Call, Expr, Span, UnaryOp};
 
 use super::pending::{Pending, PendingInput};
 use super::relation::{Relation, column, project, value};
@@ -126,7 +126,7 @@ impl Planner<'_> {
 
     pub(super) fn scalar_binary(
         &mut self,
-        op: BinaryOp,
+        (op, span): (BinaryOp, Span),
         lhs: Scalar,
         rhs: Scalar,
         grid: StepGrid,
@@ -142,6 +142,7 @@ impl Planner<'_> {
             op,
             return_bool: true,
             keep: Keep::Left,
+            notes: self.notes_at(span),
         };
         let combined = VectorFunction::call(op, grid.steps, vec![a, b]);
         let plan = project(plan, vec![combined.alias(VALUE)])?;

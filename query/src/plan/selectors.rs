@@ -1,8 +1,8 @@
 //! Selectors: resolved before the plan, then leaves of it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use varve_promql::{At, Expr, Matcher, Span, Subquery, VectorSelector};
+use varve_promql::{At, BinaryOp, Expr, Matcher, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
 
 use super::info::InfoSelector;
@@ -33,12 +33,15 @@ impl Resolved {
         walk.collect(expr, query.start_ms, query.end_ms(), &mut specs)?;
         let mut by_spec: HashMap<SelectorSpec, ResolvedSelector> = HashMap::new();
         let mut selectors = HashMap::new();
+        let mut statistics = HashSet::new();
+        statistics_only(expr, false, &mut statistics);
         for (span, spec) in specs {
-            let resolved = match by_spec.get(&spec) {
+            let mut resolved = match by_spec.get(&spec) {
                 Some(known) => known.clone(),
                 None => source.resolve(&spec).await?,
             };
             by_spec.insert(spec, resolved.clone());
+            resolved.statistics_only = statistics.contains(&span);
             selectors.insert(span, resolved);
         }
         Ok(Self { selectors })
@@ -51,10 +54,56 @@ impl Resolved {
         })
     }
 
+    /// Whether some selector reads native histograms.
+    pub fn reads_histograms(&self) -> bool {
+        self.selectors.values().any(|selector| selector.histograms)
+    }
+
+    /// Has native histograms read by every selector with series of a metric. Whether that is any news.
+    pub fn read_histograms(&mut self, metric: &str) -> bool {
+        let mut news = false;
+        for selector in self.selectors.values_mut().filter(|s| !s.histograms) {
+            let mut series = selector.series.iter();
+            if series.any(|series| series.labels.metric_name() == metric) {
+                selector.histograms = true;
+                news = true;
+            }
+        }
+        news
+    }
+
     /// The number of series of all selectors together.
     pub fn series(&self) -> usize {
         let selectors = self.selectors.values();
         selectors.map(|selector| selector.series.len()).sum()
+    }
+}
+
+/// Finds the selectors of whose native histograms only counts and sums matter: those under a function that gives these, unless anything
+/// around them needs buckets.
+fn statistics_only(expr: &Expr, wanted: bool, found: &mut HashSet<Span>) {
+    let wanted = match expr {
+        Expr::VectorSelector(selector) if wanted => {
+            found.insert(selector.span);
+            return;
+        }
+        Expr::MatrixSelector(matrix) if wanted => {
+            found.insert(matrix.selector.span);
+            return;
+        }
+        Expr::Call(call) => match call.function.name {
+            "histogram_count" | "histogram_sum" | "histogram_avg" => true,
+            "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => return,
+            _ => wanted,
+        },
+        Expr::Subquery(_) => return,
+        Expr::Binary(node) if matches!(node.op, BinaryOp::TrimLower | BinaryOp::TrimUpper) => {
+            return;
+        }
+        _ => wanted,
+    };
+    for child in expr.children() {
+        statistics_only(child, wanted, found);
     }
 }
 
@@ -194,6 +243,36 @@ impl Walk {
     }
 }
 
+/// A selector and what is made of its samples.
+pub(super) struct Leaf<'e> {
+    /// Under which it was resolved.
+    pub(super) span: Span,
+    pub(super) evaluation: &'e Evaluation,
+    /// How far windows reach before and after the time.
+    pub(super) extent_ms: (i64, i64),
+    /// `@` and the offset.
+    pub(super) time: (Option<At>, i64),
+    /// The expression that notes are about.
+    pub(super) noted: Span,
+}
+
+impl<'e> Leaf<'e> {
+    pub(super) fn of(
+        selector: &VectorSelector,
+        evaluation: &'e Evaluation,
+        extent_ms: (i64, i64),
+        noted: Span,
+    ) -> Result<Self> {
+        Ok(Self {
+            span: selector.span,
+            evaluation,
+            extent_ms,
+            time: (selector.at, offset_ms(selector.offset.as_ref())?),
+            noted,
+        })
+    }
+}
+
 impl Planner<'_> {
     pub(super) fn instant_selector(
         &mut self,
@@ -209,33 +288,21 @@ impl Planner<'_> {
             ),
             false => (Evaluation::Instant(Lookback::Value), (lookback_ms, 0)),
         };
-        self.leaf(selector, &evaluation, extent_ms, grid, needs)
+        let leaf = Leaf::of(selector, &evaluation, extent_ms, selector.span)?;
+        self.leaf(&leaf, grid, needs)
     }
 
-    /// The relation of a selector whose windows of `range_ms` are evaluated.
+    /// The relation of a selector whose windows are evaluated.
     pub(super) fn leaf(
         &mut self,
-        selector: &VectorSelector,
-        evaluation: &Evaluation,
-        extent_ms: (i64, i64),
+        leaf: &Leaf<'_>,
         grid: StepGrid,
         needs: &Needs,
     ) -> Result<Relation> {
-        let time = (selector.at, offset_ms(selector.offset.as_ref())?);
-        self.resolved_leaf(selector.span, evaluation, extent_ms, time, grid, needs)
-    }
-
-    /// The relation of what was resolved under a span. `extent_ms`: how far windows reach before and after the time.
-    pub(super) fn resolved_leaf(
-        &mut self,
-        span: Span,
-        evaluation: &Evaluation,
-        (before_ms, after_ms): (i64, i64),
-        (at, offset_ms): (Option<At>, i64),
-        grid: StepGrid,
-        needs: &Needs,
-    ) -> Result<Relation> {
-        let resolved = self.resolved.get(span)?;
+        let (before_ms, after_ms) = leaf.extent_ms;
+        let (at, offset_ms) = leaf.time;
+        let evaluation = leaf.evaluation;
+        let resolved = self.resolved.get(leaf.span)?;
         if resolved.series.is_empty() {
             return Relation::nothing(grid);
         }
@@ -251,7 +318,10 @@ impl Planner<'_> {
             offset_ms: offset_ms.saturating_sub(after_ms),
             at_ms: at_ms(at, self.query),
         };
-        let plan = self.source.plan(resolved, &labels, evaluation, &windows)?;
+        let notes = self.notes_at(leaf.noted);
+        let plan = self
+            .source
+            .plan(resolved, &labels, evaluation, &windows, &notes)?;
         let mut columns: Vec<_> = labels
             .iter()
             .map(|label| column(&label_column(label)).alias(label_column(label)))

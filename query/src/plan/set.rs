@@ -46,7 +46,12 @@ impl Planner<'_> {
         let mut labels: Vec<String> = lhs.labels.iter().chain(&rhs.labels).cloned().collect();
         labels.sort_unstable();
         labels.dedup();
+        let mixed = lhs.is_mixed() || rhs.is_mixed();
         let side = |relation: Relation, number: i64| {
+            let relation = match mixed {
+                true => relation.into_mixed()?,
+                false => relation,
+            };
             let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
             let mut columns: Vec<Expr> = labels.iter().map(named).collect();
             columns.extend(key_columns(&relation, keys, "k"));
@@ -89,8 +94,13 @@ pub(super) fn union(relations: Vec<Relation>, grid: StepGrid) -> Result<Relation
     let mut labels: Vec<String> = names.collect();
     labels.sort_unstable();
     labels.dedup();
+    let mixed = relations.iter().any(Relation::is_mixed);
     let mut all: Option<LogicalPlanBuilder> = None;
     for relation in relations {
+        let relation = match mixed {
+            true => relation.into_mixed()?,
+            false => relation,
+        };
         let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
         let mut columns: Vec<Expr> = labels.iter().map(named).collect();
         columns.push(value());

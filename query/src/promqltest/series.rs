@@ -1,18 +1,21 @@
 //! The notation of series in test scripts: `metric{label="value"} 1 2+3x5 _ stale {{…}}`.
 
+use std::sync::Arc;
+
+use varve_histogram::parse::{WrittenHistogram, parse_histogram};
 use varve_promql::format::parse_go_float;
 use varve_promql::{Expr, MatchOp, ParseOptions, parse_with};
 use varve_storage::{Labels, stale_nan};
 
 /// One place of a series.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Item {
     /// No sample.
     Omitted,
     /// A float; maybe a stale marker.
     Float(f64),
-    /// A native histogram, which is not read.
-    Histogram,
+    /// A native histogram.
+    Histogram(Arc<WrittenHistogram>),
 }
 
 /// A line with a series.
@@ -123,10 +126,8 @@ fn push_item(item: &str, items: &mut Vec<Item>) -> Result<(), String> {
         text.parse::<usize>()
             .map_err(|error| format!("{text}: {error}"))
     };
-    if let Some(rest) = item.strip_prefix("{{") {
-        let times = rest.rsplit_once("}}x").map_or(Ok(0), |(_, n)| count(n))?;
-        items.extend(std::iter::repeat_n(Item::Histogram, times + 1));
-        return Ok(());
+    if item.starts_with("{{") {
+        return push_histograms(item, items);
     }
     if let Some(rest) = item.strip_prefix('_') {
         let times = match rest.strip_prefix('x') {
@@ -155,6 +156,51 @@ fn push_item(item: &str, items: &mut Vec<Item>) -> Result<(), String> {
     for _ in 0..=times {
         items.push(Item::Float(value));
         value += step;
+    }
+    Ok(())
+}
+
+/// `{{…}}`, `{{…}}x5`, `{{…}}+{{…}}x5`: the histogram alone, again and again, or plus the other once more each time.
+fn push_histograms(item: &str, items: &mut Vec<Item>) -> Result<(), String> {
+    let read = |text| parse_histogram(text).map_err(|error| error.to_string());
+    let (first, rest) = read(item)?;
+    let (step, rest) = match rest.strip_prefix(['+', '-']) {
+        Some(second) if second.starts_with("{{") => {
+            let (step, times) = read(second)?;
+            (Some((step, rest.starts_with('-'))), times)
+        }
+        _ => (None, rest),
+    };
+    let times: usize = match rest.strip_prefix('x') {
+        Some(n) => n.parse().map_err(|error| format!("{n}: {error}"))?,
+        None if rest.is_empty() && step.is_none() => 0,
+        None => return Err(format!("{item} is not an item")),
+    };
+    let Some((step, minus)) = step else {
+        let first = Arc::new(first);
+        items.extend((0..=times).map(|_| Item::Histogram(Arc::clone(&first))));
+        return Ok(());
+    };
+    let mut written = WrittenHistogram {
+        has_hint: step.has_hint,
+        ..first
+    };
+    for time in 0..=times {
+        if time > 0 {
+            let histogram = &mut written.histogram;
+            if histogram.schema > step.histogram.schema {
+                return Err(format!(
+                    "error combining histograms: cannot merge from schema {} to {}",
+                    step.histogram.schema, histogram.schema
+                ));
+            }
+            let combined = match minus {
+                false => histogram.add(&step.histogram),
+                true => histogram.sub(&step.histogram),
+            };
+            combined.map_err(|error| error.to_string())?;
+        }
+        items.push(Item::Histogram(Arc::new(written.clone())));
     }
     Ok(())
 }
@@ -192,7 +238,16 @@ mod tests {
         assert_eq!(line.items[2], Item::Float(5.0));
         assert_eq!(line.items[3], Item::Omitted);
         assert_eq!(line.items[6], Item::Float(-1e-3));
-        assert_eq!(line.items[10], Item::Histogram);
+        let Item::Histogram(written) = &line.items[10] else {
+            unreachable!()
+        };
+        assert_eq!((written.histogram.sum, written.histogram.count), (1.0, 2.0));
+        let line = parse_line("m {{count:1 sum:5}}+{{count:2 sum:1}}x2").unwrap();
+        let sums = line.items.iter().map(|item| match item {
+            Item::Histogram(written) => written.histogram.sum,
+            _ => 0.0,
+        });
+        assert_eq!(sums.collect::<Vec<_>>(), [5.0, 6.0, 7.0]);
         assert_eq!(parse_line("{} 5-2x1").unwrap().items[1], Item::Float(3.0));
         assert!(parse_line("m 1+ax3").is_err());
     }

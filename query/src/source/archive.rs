@@ -20,8 +20,10 @@ use super::matcher::CompiledMatchers;
 use super::scan::SamplesScan;
 use super::series_set::SeriesSet;
 use super::{raw, series};
+use crate::annotations::NotesAt;
 use crate::error::Result;
 use crate::kernels::WindowGrid;
+use crate::result::MatrixSeries;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::window::{SeriesWindow, SeriesWindowPlanner, WindowKernel};
 
@@ -147,7 +149,7 @@ impl ArchiveSource {
             &selector.spec.matchers,
             Arc::new(SeriesSet::new(&selector.series)),
             range_ms,
-            matchers.only_names(),
+            (matchers.only_names(), selector.histograms),
         )))
     }
 }
@@ -157,9 +159,12 @@ impl SelectorSource for ArchiveSource {
     async fn resolve(&self, spec: &SelectorSpec) -> Result<ResolvedSelector> {
         let matchers = CompiledMatchers::new(&spec.matchers)?;
         let found = series::find(self, &matchers, spec.min_ms, spec.max_ms).await?;
+        let names = found.iter().map(|series| series.labels.metric_name());
         Ok(ResolvedSelector {
             spec: spec.clone(),
+            histograms: self.caches.know_histograms(names),
             series: found.into(),
+            statistics_only: false,
         })
     }
 
@@ -169,11 +174,14 @@ impl SelectorSource for ArchiveSource {
         labels: &[String],
         evaluation: &Evaluation,
         windows: &WindowGrid,
+        notes: &NotesAt,
     ) -> Result<LogicalPlan> {
         let scan = self.scan(selector, windows.fetch_range_ms())?;
         let kernel = WindowKernel {
             windows: *windows,
             evaluation: evaluation.clone(),
+            statistics_only: selector.statistics_only,
+            notes: notes.clone(),
         };
         Ok(SeriesWindow::plan(scan, kernel, labels)?)
     }
@@ -183,9 +191,13 @@ impl SelectorSource for ArchiveSource {
         selector: &ResolvedSelector,
         min_ms: i64,
         max_ms: i64,
-    ) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>> {
+    ) -> Result<Vec<MatrixSeries>> {
         let range_ms = (min_ms <= max_ms).then_some((min_ms, max_ms));
         raw::samples(self.scan(selector, range_ms)?, self).await
+    }
+
+    fn remember_histograms(&self, metric: &str) {
+        self.caches.remember_histograms(metric);
     }
 
     fn register(&self, runtime: &RuntimeEnv) {

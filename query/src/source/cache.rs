@@ -1,6 +1,6 @@
 //! What queries share: footers of files, and decoded rows of `series`.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,11 +15,16 @@ const FOOTER_BYTES_MAX: usize = 64 << 20;
 /// Bytes of decoded series to keep, unless configured otherwise: some hundred thousand series.
 const SERIES_BYTES_MAX: usize = 128 << 20;
 
+/// Metrics with native histograms to remember: of any more, each query finds out itself.
+const HISTOGRAM_NAMES_MAX: usize = 100_000;
+
 /// Caches of immutable files, shared by all queries of a process. Entries leave in the order of their last use.
 #[derive(Debug)]
 pub struct SourceCaches {
     pub(super) footers: ByteBoundedCache<Path, ParquetMetaData>,
     pub(super) series: ByteBoundedCache<(Path, Option<String>), SeriesRows>,
+    /// Metrics that are known to have native histograms.
+    histograms: Mutex<HashSet<String>>,
 }
 
 impl SourceCaches {
@@ -28,7 +33,28 @@ impl SourceCaches {
         Self {
             footers: ByteBoundedCache::new(footer_bytes_max),
             series: ByteBoundedCache::new(series_bytes_max),
+            histograms: Mutex::default(),
         }
+    }
+
+    /// Remembers that a metric has native histograms.
+    pub(super) fn remember_histograms(&self, metric: &str) {
+        let mut names = self
+            .histograms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if names.len() < HISTOGRAM_NAMES_MAX {
+            names.insert(metric.to_owned());
+        }
+    }
+
+    /// Whether one of some metrics is known to have native histograms.
+    pub(super) fn know_histograms<'a>(&self, mut metrics: impl Iterator<Item = &'a str>) -> bool {
+        let names = self
+            .histograms
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        !names.is_empty() && metrics.any(|metric| names.contains(metric))
     }
 }
 

@@ -23,12 +23,13 @@ use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt, PutPayload};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use varve_promql::{MatchOp, Matcher};
+use varve_promql::{MatchOp, Matcher, Span};
 use varve_storage::rows::{SeriesSamples, samples_batch};
 use varve_storage::store::{RequestCounters, Store};
 use varve_storage::{Labels, METRIC_NAME, Series, SeriesRef, columns};
 
 use super::{ArchiveFile, ArchiveParts, ArchiveSource, SourceCaches, WalRows};
+use crate::annotations::{Annotations, NotesAt};
 use crate::kernels::WindowGrid;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::Vectors;
@@ -229,7 +230,7 @@ impl Fixture {
         let (source, _) = self.source();
         let resolved = resolve(&source, matchers, &windows).await?;
         let labels: Vec<String> = labels.iter().map(|l| (*l).to_owned()).collect();
-        let plan = source.plan(&resolved, &labels, &evaluation, &windows)?;
+        let plan = source.plan(&resolved, &labels, &evaluation, &windows, &notes())?;
         execute(&source, &plan, usize::MAX >> 1, 2).await
     }
 }
@@ -291,7 +292,7 @@ pub(crate) async fn execute(
             };
             rows.push((
                 labels.iter().map(text).collect(),
-                vectors.row(row).collect(),
+                vectors.floats(row).collect(),
             ));
         }
     }
@@ -328,4 +329,12 @@ fn series_batch(spans: &[(SeriesRef, i64, i64)]) -> RecordBatch {
         longs(|_| 1),
     ];
     RecordBatch::try_new(columns::series_schema(), arrays).unwrap()
+}
+
+/// Notes that nobody reads.
+pub(super) fn notes() -> NotesAt {
+    NotesAt {
+        annotations: Annotations::new(""),
+        span: Span::new(0, 0),
+    }
 }

@@ -41,4 +41,4 @@ pub use series_set::SeriesSet;
 
 pub(crate) use matcher::CompiledMatchers;
 pub(crate) use scan::{BATCH_SLICES, slice_ordering};
-pub(crate) use slices::Slices;
+pub(crate) use slices::{Found, Slices};

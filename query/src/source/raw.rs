@@ -7,19 +7,19 @@ use datafusion::execution::TaskContext;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::physical_plan::ExecutionPlanProperties;
 use futures::StreamExt;
-use varve_storage::{SeriesRef, is_stale_nan};
 
 use super::archive::ArchiveSource;
 use super::scan::SamplesScan;
-use super::slices::Slices;
-use crate::error::Result;
+use super::slices::{Found, Slices};
+use crate::error::{Error, Result};
+use crate::result::MatrixSeries;
 use crate::window::SampleRun;
 
 /// The samples of each series of a scan in its closed range of time, without stale markers, ascending by labels.
 pub(super) async fn samples(
     scan: Arc<SamplesScan>,
     source: &ArchiveSource,
-) -> Result<Vec<(SeriesRef, Vec<(i64, f64)>)>> {
+) -> Result<Vec<MatrixSeries>> {
     let Some((min_ms, max_ms)) = scan.range_ms() else {
         return Ok(Vec::new());
     };
@@ -34,22 +34,28 @@ pub(super) async fn samples(
             let slices = Slices::try_new(&batch?)?;
             for row in 0..slices.rows() {
                 if let Some(series) = scan.series().index_of(slices.series_id(row)) {
-                    let (timestamps, values) = slices.floats_between(row, min_ms, max_ms)?;
-                    runs.entry(series).or_default().append(timestamps, values);
+                    let run = runs.entry(series).or_default();
+                    match slices.between(row, min_ms, max_ms)? {
+                        Found::Samples(part) => {
+                            run.append(part.timestamps, part.values(), &part.histograms);
+                        }
+                        Found::Histograms => {
+                            let found = scan.series().series().get(series);
+                            let name = found.map_or("", |series| series.labels.metric_name());
+                            return Err(Error::HistogramsFound(name.to_owned()));
+                        }
+                    }
                 }
             }
         }
     }
     let live = runs.into_iter().filter_map(|(index, run)| {
-        let series = scan.series().series().get(index)?;
-        let samples = run.samples();
-        let pairs = samples
-            .timestamps
-            .iter()
-            .copied()
-            .zip(samples.values.iter().copied());
-        let pairs: Vec<(i64, f64)> = pairs.filter(|(_, value)| !is_stale_nan(*value)).collect();
-        (!pairs.is_empty()).then(|| (Arc::clone(series), pairs))
+        let labels = scan.series().series().get(index)?.labels.clone();
+        let mut series = MatrixSeries::new(labels);
+        for (time_ms, value) in run.all().iter().filter(|(_, value)| !value.is_stale()) {
+            series.push(time_ms, value);
+        }
+        (!series.is_empty()).then_some(series)
     });
     Ok(live.collect())
 }

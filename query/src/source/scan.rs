@@ -44,13 +44,15 @@ pub(crate) const BATCH_SLICES: usize = 512;
 
 /// The slices of some series that may have samples in a closed range of time.
 ///
-/// Columns: `__name__` (only where the series have several names), `series_id`, `min_time`, `timestamps`, `values`; every partition
-/// is ordered by the first ones, up to `min_time`.
+/// Columns: `__name__` (only where the series have several names), `series_id`, `min_time`, `timestamps`, `values`, and
+/// `histograms` if they are to be read; every partition is ordered by the first ones, up to `min_time`.
 #[derive(Clone)]
 pub struct SamplesScan {
     name: String,
     series: Arc<SeriesSet>,
     range_ms: Option<(i64, i64)>,
+    /// Whether native histograms are read.
+    histograms: bool,
     /// Whether all series of a name are wanted, so that ids need not be looked at.
     whole_names: bool,
     parts: Arc<ArchiveParts>,
@@ -75,7 +77,7 @@ impl SamplesScan {
         matchers: &[Matcher],
         series: Arc<SeriesSet>,
         range_ms: Option<(i64, i64)>,
-        whole_names: bool,
+        (whole_names, histograms): (bool, bool),
     ) -> Self {
         let selector: Vec<String> = matchers
             .iter()
@@ -89,6 +91,9 @@ impl SamplesScan {
             columns::TIMESTAMPS,
             columns::VALUES,
         ];
+        if histograms {
+            wanted.push(columns::HISTOGRAMS);
+        }
         if series.names().len() > 1 {
             wanted.insert(0, columns::NAME);
         }
@@ -103,6 +108,7 @@ impl SamplesScan {
             name: format!("samples{{{}}}[{range}]", selector.join(", ")),
             series,
             range_ms,
+            histograms,
             whole_names,
             parts: Arc::clone(&source.parts),
             objects: Arc::clone(&source.objects),
@@ -120,6 +126,11 @@ impl SamplesScan {
     /// The series that are read.
     pub fn series(&self) -> &Arc<SeriesSet> {
         &self.series
+    }
+
+    /// Whether native histograms are read.
+    pub fn reads_histograms(&self) -> bool {
+        self.histograms
     }
 
     /// The closed range of time.

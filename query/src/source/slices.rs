@@ -1,13 +1,19 @@
 //! A batch of slices, with its columns at hand.
 
-use arrow::array::{Array, AsArray, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch};
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, ListArray, RecordBatch,
+};
 use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err};
-use varve_storage::columns;
+use varve_storage::rows::HistogramLists;
+use varve_storage::{FloatHistogram, columns, is_stale_nan, stale_nan};
 
 use crate::error::Error;
 
-/// Rows of `samples`: ids, timestamps, values.
+/// Rows of `samples`: ids, timestamps, values, and native histograms if the scan was to read them.
 #[derive(Debug)]
 pub(crate) struct Slices {
     ids: BinaryArray,
@@ -15,6 +21,38 @@ pub(crate) struct Slices {
     timestamps: Int64Array,
     value_lists: ListArray,
     values: Float64Array,
+    histograms: Option<ArrayRef>,
+}
+
+/// Samples of one slice in a range of time.
+#[derive(Debug)]
+pub(crate) struct SlicePart<'a> {
+    /// Times, strictly ascending.
+    pub(crate) timestamps: &'a [i64],
+    /// As many values; those of histograms mean nothing.
+    pub(crate) values: &'a [f64],
+    /// As many items, of which those of floats are `None`; empty if all are floats.
+    pub(crate) histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// The values anew where histograms were stale markers: those are the same for both kinds of samples.
+    marked: Vec<f64>,
+}
+
+impl SlicePart<'_> {
+    /// The values, with the stale marker where a histogram was one.
+    pub(crate) fn values(&self) -> &[f64] {
+        match self.marked.is_empty() {
+            true => self.values,
+            false => &self.marked,
+        }
+    }
+}
+
+/// What a slice has in a range of time.
+pub(crate) enum Found<'a> {
+    /// Samples.
+    Samples(SlicePart<'a>),
+    /// Native histograms, which the scan was not to read.
+    Histograms,
 }
 
 impl Slices {
@@ -39,6 +77,7 @@ impl Slices {
             timestamp_lists: timestamp_lists.clone(),
             values: values.clone(),
             value_lists: value_lists.clone(),
+            histograms: column(columns::HISTOGRAMS).cloned(),
         })
     }
 
@@ -50,13 +89,8 @@ impl Slices {
         self.ids.value(row)
     }
 
-    /// The samples of a row within a closed range of time. Fails where one of them is a native histogram.
-    pub(crate) fn floats_between(
-        &self,
-        row: usize,
-        min_ms: i64,
-        max_ms: i64,
-    ) -> Result<(&[i64], &[f64])> {
+    /// The samples of a row within a closed range of time.
+    pub(crate) fn between(&self, row: usize, min_ms: i64, max_ms: i64) -> Result<Found<'_>> {
         let extent = |lists: &ListArray| {
             let offsets = lists.value_offsets();
             offsets[row] as usize..offsets[row + 1] as usize
@@ -73,13 +107,47 @@ impl Slices {
         let from = timestamps.partition_point(|t| *t < min_ms);
         let to = timestamps.partition_point(|t| *t <= max_ms).max(from);
         let start = of_values.start;
+        let mut part = SlicePart {
+            timestamps: &timestamps[from..to],
+            values: &self.values.values()[start + from..start + to],
+            histograms: Vec::new(),
+            marked: Vec::new(),
+        };
         // A value is null where the sample is a histogram.
         if let Some(nulls) = self.values.nulls()
             && nulls.slice(start + from, to - from).null_count() > 0
         {
-            return Err(Error::NotSupported("native histograms in queries".to_owned()).into());
+            let Some(histograms) = &self.histograms else {
+                return Ok(Found::Histograms);
+            };
+            let lists = HistogramLists::new(histograms).map_err(Error::from)?;
+            read_histograms(&lists, row, from..to, &mut part);
         }
-        let values = &self.values.values()[start + from..start + to];
-        Ok((&timestamps[from..to], values))
+        Ok(Found::Samples(part))
+    }
+}
+
+fn read_histograms(
+    lists: &HistogramLists<'_>,
+    row: usize,
+    range: Range<usize>,
+    part: &mut SlicePart<'_>,
+) {
+    let mut any = false;
+    part.histograms.reserve(range.len());
+    for (place, index) in range.enumerate() {
+        let mut histogram = lists.get(row, index);
+        if histogram.as_ref().is_some_and(|h| is_stale_nan(h.sum)) {
+            histogram = None;
+            if part.marked.is_empty() {
+                part.marked = part.values.to_vec();
+            }
+            part.marked[place] = stale_nan();
+        }
+        any |= histogram.is_some();
+        part.histograms.push(histogram.map(Arc::new));
+    }
+    if !any {
+        part.histograms.clear();
     }
 }

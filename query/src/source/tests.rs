@@ -4,16 +4,19 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use proptest::prelude::*;
 use varve_promql::MatchOp;
 use varve_storage::rows::SeriesSamples;
-use varve_storage::{Labels, Series, SeriesId, SeriesRef, stale_nan};
+use varve_storage::{FloatHistogram, Labels, SampleValue, Series, SeriesId, SeriesRef, stale_nan};
 
-use super::fixture::{Fixture, execute, matcher, named, resolve, series, session, slice};
+use super::ArchiveSource;
+use super::fixture::{Fixture, execute, matcher, named, notes, resolve, series, session, slice};
 use crate::grid::StepGrid;
 use crate::kernels::{Lookback, RangeFunction, Samples, Scratch, StepOutput, WindowGrid};
 use crate::selector::{Evaluation, SelectorSource};
 use crate::window::WindowKernel;
+use crate::{Archive, Engine, EngineOptions, QueryOptions, QueryValue, Snapshot};
 
 fn windows(start: i64, end: i64, step: i64, range_ms: i64) -> WindowGrid {
     WindowGrid {
@@ -225,39 +228,80 @@ async fn raw_samples_are_merged_and_without_stale_markers() {
         .unwrap();
     let samples = source.samples(&resolved, 1, 8).await.unwrap();
     assert_eq!(samples.len(), 1);
-    assert_eq!(samples[0].1, [(1, 1.0), (2, 2.0)]);
+    assert_eq!(samples[0].samples, [(1, 1.0), (2, 2.0)]);
+}
+
+/// A snapshot of a fixture, whose requests are not counted.
+#[derive(Debug)]
+struct Opened(Arc<ArchiveSource>);
+
+#[async_trait]
+impl Archive for Opened {
+    async fn open(&self) -> crate::Result<Snapshot> {
+        Ok(Snapshot {
+            source: Arc::clone(&self.0) as Arc<dyn SelectorSource>,
+            warnings: Vec::new(),
+            bill: None,
+        })
+    }
 }
 
 #[tokio::test]
-async fn native_histograms_are_refused_and_not_read_as_gaps() {
-    let up = series(&[("__name__", "latency")]);
-    let mut rows = slice(&up, &[(1, 1.0)]);
-    let histogram = varve_storage::FloatHistogram {
-        counter_reset_hint: Default::default(),
-        schema: 0,
-        zero_threshold: 0.0,
-        zero_count: 0.0,
-        count: 1.0,
-        sum: 1.0,
-        positive_spans: Vec::new(),
-        positive_buckets: Vec::new(),
-        negative_spans: Vec::new(),
-        negative_buckets: Vec::new(),
-        custom_values: Vec::new(),
+async fn native_histograms_are_read_once_they_are_found() {
+    let latency = series(&[("__name__", "latency")]);
+    let histogram = |count| {
+        SampleValue::Histogram(Arc::new(FloatHistogram {
+            count,
+            sum: count,
+            ..FloatHistogram::default()
+        }))
     };
-    rows.push(
-        5,
-        &varve_storage::SampleValue::Histogram(Arc::new(histogram)),
-    );
+    let mut old = slice(&latency, &[(1_000, 1.0)]);
+    old.push(5_000, &histogram(5.0));
+    let mut new = slice(&latency, &[]);
+    new.push(5_000, &histogram(6.0));
+    new.push(8_000, &histogram(stale_nan()));
     let mut fixture = Fixture::new();
-    fixture.add_file(vec![rows]).await;
-    let matchers = named("latency");
-    let evaluate = |end| fixture.evaluate(&matchers, &[], INSTANT, windows(end, end, 1, 3));
-    assert_eq!(
-        evaluate(6).await.unwrap_err().to_string(),
-        "not supported yet: native histograms in queries"
+    fixture.add_file(vec![old]).await;
+    fixture.add_wal(vec![new]);
+    let (source, _) = fixture.source();
+    let source = Arc::new(source);
+
+    // The leaf alone does not take a gap for what it was not to read.
+    let (matchers, window) = (named("latency"), windows(6_000, 6_000, 1, 3_000));
+    let resolved = || resolve(&source, &matchers, &window);
+    assert!(!resolved().await.unwrap().histograms);
+    let leaf = fixture.evaluate(&matchers, &[], INSTANT, window);
+    let error = leaf.await.unwrap_err();
+    assert!(matches!(&error, crate::Error::HistogramsFound(name) if name == "latency"));
+
+    let engine = Engine::new(
+        Arc::new(Opened(Arc::clone(&source))),
+        EngineOptions::default(),
     );
-    assert_eq!(evaluate(3).await.unwrap()[0].1, [Some(1.0)]);
+    let options = QueryOptions::default();
+    for (query, time_ms, expected) in [
+        ("histogram_count(latency)", 6_000, Some(6.0)),
+        ("histogram_sum(sum(latency + latency))", 6_000, Some(12.0)),
+        ("latency", 3_000, Some(1.0)),
+        ("histogram_count(latency)", 9_000, None),
+        ("count_over_time(latency[10s])", 9_000, Some(2.0)),
+    ] {
+        let result = engine.instant(query, time_ms, &options).await.unwrap();
+        let QueryValue::Vector(samples) = result.value else {
+            unreachable!()
+        };
+        let values = samples.iter().map(|sample| sample.value.float());
+        let expected: Vec<_> = expected.map(Some).into_iter().collect();
+        assert_eq!(values.collect::<Vec<_>>(), expected, "{query}");
+    }
+    assert!(resolved().await.unwrap().histograms);
+    let raw = engine.instant("latency[10s]", 9_000, &options).await;
+    let QueryValue::Matrix(raw) = raw.unwrap().value else {
+        unreachable!()
+    };
+    assert_eq!(raw[0].samples, [(1_000, 1.0)]);
+    assert_eq!(raw[0].histograms.len(), 1);
 }
 
 /// A table of `metrics` metrics with `per_metric` series each, in files of two hours, a sample every 15 s.
@@ -301,7 +345,13 @@ async fn a_query_on_one_metric_reads_a_small_share_of_a_large_table() {
             let before = counters.snapshot();
             let labels = ["instance".to_owned()];
             let plan = source
-                .plan(&resolved, &labels, &range(RangeFunction::Rate), &windows)
+                .plan(
+                    &resolved,
+                    &labels,
+                    &range(RangeFunction::Rate),
+                    &windows,
+                    &notes(),
+                )
                 .unwrap();
             let rows = execute(&source, &plan, usize::MAX >> 1, 2).await.unwrap();
             let after = counters.snapshot();
@@ -347,6 +397,7 @@ async fn evaluation_streams_under_a_memory_limit() {
             &["instance".to_owned()],
             &range(RangeFunction::SumOverTime),
             &windows,
+            &notes(),
         )
         .unwrap();
     let rows = execute(&source, &plan, 40 << 20, 1).await.unwrap();
@@ -461,7 +512,7 @@ async fn plans_show_every_parameter() {
         args: vec![crate::kernels::StepArg::Constant(0.9)],
     };
     let plan = source
-        .plan(&resolved, &labels, &evaluation, &windows)
+        .plan(&resolved, &labels, &evaluation, &windows, &notes())
         .unwrap();
     let mut text = plan.display_indent().to_string();
     for partitions in [1, 4] {
@@ -535,12 +586,14 @@ proptest! {
             let windows = windows(100, 2_000, 70, 333);
             let (source, _) = fixture.source();
             let resolved = resolve(&source, &[matcher("n", MatchOp::Regex, ".+")], &windows).await.unwrap();
-            let plan = source.plan(&resolved, &["n".to_owned()], &range(RangeFunction::Rate), &windows).unwrap();
+            let plan = source.plan(&resolved, &["n".to_owned()], &range(RangeFunction::Rate), &windows, &notes()).unwrap();
             execute(&source, &plan, usize::MAX >> 1, partitions * 2 - 1).await.unwrap()
         });
         let kernel = WindowKernel {
             windows: windows(100, 2_000, 70, 333),
             evaluation: range(RangeFunction::Rate),
+            statistics_only: false,
+            notes: notes(),
         };
         let mut want = Vec::new();
         for (i, samples) in merged.iter().enumerate() {

@@ -2,15 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanBufferBuilder, FixedSizeListArray, Float64Array};
+use arrow::array::{ArrayRef, BooleanBufferBuilder, LargeBinaryBuilder};
 use arrow::array::{RecordBatch, StringBuilder};
-use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef};
 use arrow::error::ArrowError;
-use varve_storage::Labels;
+use varve_storage::{Labels, SampleValue};
 
 use crate::kernels::StepOutput;
-use crate::vector::{VALUE, label_column, vector_type};
+use crate::vector::{VALUE, is_mixed, label_column, vector_type_of, vectors};
 
 /// Bytes of values in one batch of vectors: 8,192 rows of 11,000 steps would be 720 MB.
 const BATCH_VALUE_BYTES: usize = 8 << 20;
@@ -22,11 +21,11 @@ pub fn label_type() -> DataType {
     DataType::Utf8
 }
 
-/// The schema of a vector relation: nullable label columns in the given order, then [`VALUE`].
-pub fn vector_schema(labels: &[String], steps: usize) -> SchemaRef {
+/// The schema of a vector relation: nullable label columns in the given order, then [`VALUE`], mixed or not.
+pub fn vector_schema(labels: &[String], steps: usize, mixed: bool) -> SchemaRef {
     let label = |name: &String| Field::new(label_column(name), label_type(), true);
     let mut fields: Vec<Field> = labels.iter().map(label).collect();
-    fields.push(Field::new(VALUE, vector_type(steps), true));
+    fields.push(Field::new(VALUE, vector_type_of(mixed, steps), true));
     Arc::new(Schema::new(Fields::from(fields)))
 }
 
@@ -44,6 +43,8 @@ pub(crate) struct VectorBuilder {
     steps: usize,
     values: Vec<f64>,
     present: BooleanBufferBuilder,
+    /// An item per value, if native histograms are wanted.
+    histograms: Option<LargeBinaryBuilder>,
     step_present: Vec<bool>,
     rows: usize,
     label_bytes: usize,
@@ -53,6 +54,10 @@ impl VectorBuilder {
     pub(crate) fn new(schema: SchemaRef, label_names: Arc<[String]>, steps: usize) -> Self {
         Self {
             labels: label_names.iter().map(|_| StringBuilder::new()).collect(),
+            histograms: schema
+                .column_with_name(VALUE)
+                .filter(|(_, field)| is_mixed(field.data_type()))
+                .map(|_| LargeBinaryBuilder::new()),
             schema,
             label_names,
             steps,
@@ -70,7 +75,14 @@ impl VectorBuilder {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.values.capacity() * 8 + self.present.capacity() / 8 + self.steps + self.label_bytes
+        let histograms = self.histograms.as_ref();
+        let encoded =
+            histograms.map_or(0, |h| h.values_slice().len() + 8 * h.offsets_slice().len());
+        self.values.capacity() * 8
+            + self.present.capacity() / 8
+            + self.steps
+            + self.label_bytes
+            + encoded
     }
 
     /// Adds the row of a series unless `fill` leaves every step without a sample.
@@ -90,45 +102,58 @@ impl VectorBuilder {
             return Ok(());
         }
         self.present.append_slice(&self.step_present);
+        if let Some(histograms) = &mut self.histograms {
+            histograms.append_nulls(self.steps);
+        }
+        self.push_labels(labels);
+        Ok(())
+    }
+
+    /// Adds the row of a series with samples of both kinds, an item per step, unless there is none at any step.
+    pub(crate) fn push_samples(&mut self, labels: &Labels, items: &[Option<SampleValue>]) {
+        if items.iter().all(Option::is_none) {
+            return;
+        }
+        for item in items {
+            let float = item.as_ref().and_then(SampleValue::float);
+            self.values.push(float.unwrap_or(0.0));
+            self.present.append(float.is_some());
+            if let Some(histograms) = &mut self.histograms {
+                match item {
+                    Some(SampleValue::Histogram(histogram)) => {
+                        histograms.append_value(histogram.encode());
+                    }
+                    _ => histograms.append_null(),
+                }
+            }
+        }
+        self.push_labels(labels);
+    }
+
+    fn push_labels(&mut self, labels: &Labels) {
         for (name, column) in self.label_names.iter().zip(&mut self.labels) {
             let value = labels.get(name);
             self.label_bytes += 16 + value.map_or(0, str::len);
             column.append_option(value);
         }
         self.rows += 1;
-        Ok(())
     }
 
     /// Makes a batch of the rows and starts anew.
     pub(crate) fn finish(&mut self) -> Result<RecordBatch, ArrowError> {
         let values = std::mem::take(&mut self.values);
-        let vectors = vectors(values, self.present.finish().into(), self.steps)?;
+        let histograms = self.histograms.as_mut().map(LargeBinaryBuilder::finish);
+        let vectors = vectors(values, self.present.finish().into(), histograms, self.steps)?;
         let mut columns: Vec<ArrayRef> = self
             .labels
             .iter_mut()
             .map(|column| Arc::new(column.finish()) as ArrayRef)
             .collect();
-        columns.push(Arc::new(vectors));
+        columns.push(vectors);
         self.rows = 0;
         self.label_bytes = 0;
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
-}
-
-/// A column of vectors from its flat items; `present` has a bit per item.
-fn vectors(
-    values: Vec<f64>,
-    present: NullBuffer,
-    steps: usize,
-) -> Result<FixedSizeListArray, ArrowError> {
-    let DataType::FixedSizeList(item, size) = vector_type(steps) else {
-        return Err(ArrowError::SchemaError(
-            "vectors are fixed-size lists".to_owned(),
-        ));
-    };
-    let nulls = (present.null_count() > 0).then_some(present);
-    let items = Float64Array::try_new(values.into(), nulls)?;
-    FixedSizeListArray::try_new(item, size, Arc::new(items), None)
 }
 
 #[cfg(test)]

@@ -2,17 +2,26 @@
 
 use std::fmt;
 
+use varve_storage::{Labels, SampleValue};
+
+use crate::annotations::NotesAt;
 use crate::error::Result;
-use crate::kernels::{Samples, Scratch, StepArg, StepOutput, WindowGrid};
+use crate::kernels::{
+    MixedSamples, Samples, Scratch, StepArg, StepOutput, WindowGrid, without_buckets,
+};
 use crate::selector::Evaluation;
 
 /// What is made of one series' samples, with every parameter.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct WindowKernel {
     /// The windows of all steps.
     pub windows: WindowGrid,
     /// What is made of the samples in them.
     pub evaluation: Evaluation,
+    /// Whether nothing but counts and sums of native histograms matters.
+    pub statistics_only: bool,
+    /// Where to report what is odd about native histograms.
+    pub notes: NotesAt,
 }
 
 impl WindowKernel {
@@ -53,6 +62,35 @@ impl WindowKernel {
         self.evaluate_on(&self.windows, samples, scratch, out)
     }
 
+    /// Evaluates all steps for one series that has native histograms: fills `out` with an item per step.
+    pub(crate) fn evaluate_mixed(
+        &self,
+        labels: &Labels,
+        samples: MixedSamples<'_>,
+        scratch: &mut Scratch,
+        out: &mut Vec<Option<SampleValue>>,
+    ) -> Result<()> {
+        out.clear();
+        let steps = self.windows.grid.steps;
+        let mut windows = self.windows;
+        if steps > 1 && self.repeats() {
+            windows.grid.steps = 1;
+        }
+        let histograms;
+        let mut samples = samples;
+        if self.statistics_only {
+            histograms = without_buckets(samples, &windows);
+            samples.histograms = &histograms;
+        }
+        let name = labels.metric_name();
+        let mut note = |note| self.notes.note(note, name);
+        self.evaluation
+            .evaluate_mixed(samples, &windows, scratch, &mut note, out)?;
+        let last = out.last().cloned().flatten();
+        out.resize(steps, last);
+        Ok(())
+    }
+
     fn evaluate_on(
         &self,
         windows: &WindowGrid,
@@ -89,6 +127,9 @@ impl fmt::Display for WindowKernel {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use varve_promql::Span;
+
+    use crate::annotations::Annotations;
     use crate::grid::StepGrid;
     use crate::kernels::RangeFunction;
 
@@ -117,6 +158,11 @@ mod tests {
                     at_ms: Some(5_000),
                 },
                 evaluation,
+                statistics_only: false,
+                notes: NotesAt {
+                    annotations: Annotations::new(""),
+                    span: Span::new(0, 0),
+                },
             };
             let (mut values, mut present) = ([0.0; 3], [false; 3]);
             kernel

@@ -24,6 +24,8 @@ pub struct SeriesWindow {
     kernel: WindowKernel,
     /// Label names, without prefix, in the order of the columns.
     labels: Arc<[String]>,
+    /// Whether the vectors may have native histograms.
+    mixed: bool,
     schema: DFSchemaRef,
 }
 
@@ -31,13 +33,14 @@ impl SeriesWindow {
     /// The plan that evaluates `kernel` over what `scan` reads.
     ///
     /// Its columns are `l:<name>` for each of `labels` (names without prefix), null where a series lacks the label, and
-    /// `value`. A series without a sample at any step has no row. Rows come in no particular order.
+    /// `value`, which is mixed where the scan reads native histograms and the kernel gives some. A series without a sample at any step has no row. Rows come in no particular order.
     pub fn plan(
         scan: Arc<SamplesScan>,
         kernel: WindowKernel,
         labels: &[String],
     ) -> Result<LogicalPlan> {
-        let schema = vector_schema(labels, kernel.windows.grid.steps);
+        let mixed = scan.reads_histograms() && kernel.evaluation.gives_histograms();
+        let schema = vector_schema(labels, kernel.windows.grid.steps, mixed);
         let series = Arc::clone(scan.series());
         let name = TableReference::bare(scan.name());
         let input = LogicalPlanBuilder::scan(name, provider_as_source(scan), None)?.build()?;
@@ -46,6 +49,7 @@ impl SeriesWindow {
             series,
             kernel,
             labels: labels.into(),
+            mixed,
             schema: Arc::new(DFSchema::try_from(schema)?),
         };
         Ok(LogicalPlan::Extension(Extension {
@@ -59,6 +63,10 @@ impl SeriesWindow {
 
     pub(super) fn kernel(&self) -> &WindowKernel {
         &self.kernel
+    }
+
+    pub(super) fn is_mixed(&self) -> bool {
+        self.mixed
     }
 
     pub(super) fn labels(&self) -> &Arc<[String]> {

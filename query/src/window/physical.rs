@@ -30,14 +30,15 @@ use datafusion::physical_plan::{
 };
 use datafusion::physical_planner::{ExtensionPlanner, PhysicalPlanner};
 use futures::{StreamExt, stream};
-use varve_storage::columns;
+use varve_storage::{SampleValue, columns};
 
 use super::columns::{VectorBuilder, batch_rows, vector_schema};
 use super::kernel::WindowKernel;
 use super::logical::{SeriesWindow, write_parameters};
 use super::merge::SampleRun;
+use crate::error::Error;
 use crate::kernels::Scratch;
-use crate::source::{BATCH_SLICES, SeriesSet, Slices, slice_ordering};
+use crate::source::{BATCH_SLICES, Found, SeriesSet, Slices, slice_ordering};
 
 /// Plans [`SeriesWindow`] nodes.
 #[derive(Debug, Default)]
@@ -79,6 +80,7 @@ pub struct SeriesWindowExec {
     kernel: Arc<WindowKernel>,
     labels: Arc<[String]>,
     spread: bool,
+    mixed: bool,
     schema: SchemaRef,
     ordering: LexOrdering,
     properties: Arc<PlanProperties>,
@@ -92,7 +94,7 @@ impl SeriesWindowExec {
             Arc::clone(node.series()),
             Arc::new(node.kernel().clone()),
             Arc::clone(node.labels()),
-            spread,
+            (spread, node.is_mixed()),
         )
     }
 
@@ -101,9 +103,9 @@ impl SeriesWindowExec {
         series_set: Arc<SeriesSet>,
         kernel: Arc<WindowKernel>,
         labels: Arc<[String]>,
-        spread: bool,
+        (spread, mixed): (bool, bool),
     ) -> Result<Self> {
-        let schema = vector_schema(&labels, kernel.windows.grid.steps);
+        let schema = vector_schema(&labels, kernel.windows.grid.steps, mixed);
         let Some(ordering) = slice_ordering(&input.schema()) else {
             return internal_err!("SeriesWindow's input lacks a column");
         };
@@ -120,6 +122,7 @@ impl SeriesWindowExec {
             kernel,
             labels,
             spread,
+            mixed,
             schema,
             ordering,
             properties: Arc::new(properties),
@@ -210,7 +213,7 @@ impl ExecutionPlan for SeriesWindowExec {
             Arc::clone(&self.series_set),
             Arc::clone(&self.kernel),
             Arc::clone(&self.labels),
-            self.spread,
+            (self.spread, self.mixed),
         )?))
     }
 
@@ -231,6 +234,7 @@ impl ExecutionPlan for SeriesWindowExec {
             series: None,
             run: SampleRun::default(),
             scratch: Scratch::default(),
+            items: Vec::new(),
             output: VectorBuilder::new(Arc::clone(&self.schema), Arc::clone(&self.labels), steps),
             batch_rows: batch_rows(steps).min(context.session_config().batch_size()),
             series_set: Arc::clone(&self.series_set),
@@ -267,6 +271,8 @@ struct WindowState {
     series: Option<usize>,
     run: SampleRun,
     scratch: Scratch,
+    /// The samples of a series with native histograms, step by step.
+    items: Vec<Option<SampleValue>>,
     output: VectorBuilder,
     batch_rows: usize,
     series_set: Arc<SeriesSet>,
@@ -323,9 +329,18 @@ impl WindowState {
                 self.series = series;
             }
             if series.is_some() {
-                let (timestamps, values) = slices.floats_between(row, min_ms, max_ms)?;
-                self.run.append(timestamps, values);
-                self.samples_read.add(timestamps.len());
+                match slices.between(row, min_ms, max_ms)? {
+                    Found::Samples(part) => {
+                        self.run
+                            .append(part.timestamps, part.values(), &part.histograms);
+                        self.samples_read.add(part.timestamps.len());
+                    }
+                    Found::Histograms => {
+                        let found = series.and_then(|index| self.series_set.series().get(index));
+                        let name = found.map_or("", |series| series.labels.metric_name());
+                        return Err(Error::HistogramsFound(name.to_owned()).into());
+                    }
+                }
             }
             if self.output.rows() >= self.batch_rows {
                 self.reserve()?;
@@ -345,15 +360,19 @@ impl WindowState {
                 output,
                 series_set,
                 kernel,
+                items,
                 ..
             } = self;
-            if let (Some(series), false) = (
-                series_set.series().get(index),
-                run.samples().timestamps.is_empty(),
-            ) {
-                output.push(&series.labels, |slots| {
-                    kernel.evaluate(run.samples(), scratch, slots)
-                })?;
+            if let (Some(series), false) = (series_set.series().get(index), run.is_empty()) {
+                match run.floats() {
+                    Some(samples) => output.push(&series.labels, |slots| {
+                        kernel.evaluate(samples, scratch, slots)
+                    })?,
+                    None => {
+                        kernel.evaluate_mixed(&series.labels, run.all(), scratch, items)?;
+                        output.push_samples(&series.labels, items);
+                    }
+                }
             }
         }
         self.run.clear();

@@ -15,7 +15,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use varve_storage::{Labels, MetricMetadata, MetricType};
+use varve_storage::{Labels, MetricMetadata, MetricType, SampleValue};
 
 use super::*;
 use crate::{
@@ -54,21 +54,18 @@ impl Backend {
             let sample = |job: &&str| VectorSample {
                 labels: up(job),
                 time_ms,
-                value: 1.5,
+                value: SampleValue::Float(1.5),
             };
             QueryValue::Vector(jobs.iter().map(sample).collect())
         };
         let (mut warnings, mut infos) = (Vec::new(), Vec::new());
         let value = match query {
             "up" if is_range => QueryValue::Matrix(vec![
-                MatrixSeries {
-                    labels: up("a"),
-                    samples: vec![(time_ms, 1.0), (time_ms + 15_000, f64::NAN)],
-                },
-                MatrixSeries {
-                    labels: up("b"),
-                    samples: vec![(time_ms, 1e-9)],
-                },
+                MatrixSeries::of_floats(
+                    up("a"),
+                    vec![(time_ms, 1.0), (time_ms + 15_000, f64::NAN)],
+                ),
+                MatrixSeries::of_floats(up("b"), vec![(time_ms, 1e-9)]),
             ]),
             "up" => vector(&["a", "b"]),
             "none" => vector(&[]),
