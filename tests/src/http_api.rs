@@ -95,7 +95,7 @@ impl ApiClient {
 pub struct Sample {
     /// The time in seconds, as written.
     pub time: String,
-    /// The value, as written.
+    /// The value, as written; the JSON of a histogram.
     pub text: String,
 }
 
@@ -103,7 +103,10 @@ impl Sample {
     fn new(pair: &Value) -> Self {
         Self {
             time: pair[0].to_string(),
-            text: pair[1].as_str().unwrap_or_default().to_owned(),
+            text: match pair[1].as_str() {
+                Some(text) => text.to_owned(),
+                None => pair[1].to_string(),
+            },
         }
     }
 
@@ -200,7 +203,9 @@ impl Answer {
             if ours.len() != theirs.len() {
                 let times = |samples: &[Sample]| {
                     let mut text = format!("{} samples:", samples.len());
-                    for sample in samples.iter().take(50) {
+                    let pairs = ours.iter().zip(theirs);
+                    let same = pairs.take_while(|(a, b)| a.time == b.time).count();
+                    for sample in samples.iter().skip(same).take(5) {
                         let _ = write!(text, " {}@{}", sample.text, sample.time);
                     }
                     text
@@ -229,10 +234,14 @@ fn one_series(series: &Value) -> (String, Vec<Sample>) {
         map.iter().map(|(n, v)| format!("{n}={v}")).collect()
     });
     labels.sort();
-    let samples = match series["values"].as_array() {
-        Some(values) => values.iter().map(Sample::new).collect(),
-        None => vec![Sample::new(&series["value"])],
-    };
+    let mut samples = Vec::new();
+    for name in ["values", "histograms"] {
+        let list = series[name].as_array();
+        samples.extend(list.into_iter().flatten().map(Sample::new));
+    }
+    for name in ["value", "histogram"] {
+        samples.extend(series.get(name).map(Sample::new));
+    }
     (labels.join(","), samples)
 }
 
@@ -244,8 +253,36 @@ fn equal(a: &Sample, b: &Sample, tolerance: f64) -> bool {
         return true;
     }
     match (a.value(), b.value()) {
-        (Ok(a), Ok(b)) => (a - b).abs() <= tolerance * a.abs().max(b.abs()),
-        _ => false,
+        (Ok(a), Ok(b)) => near(a, b, tolerance),
+        _ => match (serde_json::from_str(&a.text), serde_json::from_str(&b.text)) {
+            (Ok(a), Ok(b)) if tolerance > 0.0 => alike(&a, &b, tolerance),
+            _ => false,
+        },
+    }
+}
+
+fn near(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance * a.abs().max(b.abs())
+}
+
+/// Whether two histograms have the same form, and numbers that are near.
+fn alike(a: &Value, b: &Value, tolerance: f64) -> bool {
+    match (a, b) {
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| alike(a, b, tolerance))
+        }
+        (Value::Object(a), Value::Object(b)) => {
+            let both = |name| match (a.get(name), b.get(name)) {
+                (Some(a), Some(b)) => alike(a, b, tolerance),
+                (a, b) => a.is_none() && b.is_none(),
+            };
+            ["count", "sum", "buckets"].into_iter().all(both)
+        }
+        (Value::String(text), Value::String(other)) if text != other => {
+            let numbers = (text.parse(), other.parse());
+            matches!(numbers, (Ok(a), Ok(b)) if near(a, b, tolerance))
+        }
+        (a, b) => a == b,
     }
 }
 
@@ -263,6 +300,22 @@ mod tests {
         answer(&format!(
             r#"{{"status":"success","data":{{"resultType":"vector","result":[{{"metric":{{"b":"1","a":"2"}},"value":[{time},"{value}"]}}]}}}}"#
         ))
+    }
+
+    #[test]
+    fn histograms_compare_as_texts_or_nearly() {
+        let histogram = |sum: &str| {
+            answer(&format!(
+                r#"{{"status":"success","data":{{"resultType":"matrix","result":[{{"metric":{{}},"values":[[1,"2"]],"histograms":[[3,{{"count":"1","sum":"{sum}","buckets":[[0,"0.5","1","1"]]}}]]}}]}}}}"#
+            ))
+        };
+        let one = histogram("1");
+        assert_eq!(one.samples(), 2);
+        assert_eq!(one.difference(&histogram("1"), 0.0), None);
+        let near = histogram("1.0000000000000002");
+        assert!(one.difference(&near, 0.0).is_some());
+        assert_eq!(one.difference(&near, 1e-12), None);
+        assert!(one.difference(&histogram("NaN"), 1e-12).is_some());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 pub mod answers;
 pub mod archive;
 pub mod exporter;
+pub mod grammar;
 pub mod http_api;
 pub mod process;
 pub mod prometheus;

@@ -12,10 +12,15 @@ impl Random {
 
     /// A seed from the clock, or the one in `VARVE_TEST_SEED`; printed, so that a failure can be run again.
     pub fn printed(test: &str) -> Self {
-        let given = std::env::var("VARVE_TEST_SEED").ok();
         let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
         let clock = since.map_or(0, |since| since.as_nanos() as u64);
-        let seed = given.and_then(|seed| seed.parse().ok()).unwrap_or(clock);
+        Self::printed_or(test, clock)
+    }
+
+    /// A seed of the test's choosing, or the one in `VARVE_TEST_SEED`; printed.
+    pub fn printed_or(test: &str, seed: u64) -> Self {
+        let given = std::env::var("VARVE_TEST_SEED").ok();
+        let seed = given.and_then(|given| given.parse().ok()).unwrap_or(seed);
         eprintln!("{test}: VARVE_TEST_SEED={seed}");
         Self(seed)
     }

@@ -4,9 +4,12 @@
 //! labels that exist on some series only. Times are a scrape apart, a few milliseconds late like real ones,
 //! and never at a whole second: a window that starts at a whole second then never starts at a sample.
 
+mod native;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+pub use native::native;
 use varve_ingest::exposition::{Entry, ExpositionError, Format, Parser};
 use varve_storage::wal::SampleRow;
 use varve_storage::{Labels, SampleValue, Series, SeriesRef, stale_nan};
@@ -22,13 +25,18 @@ pub const START_MS: i64 = 1_795_383_000_000;
 const INSTANCES: [&str; 3] = ["a.example:9100", "b.example:9100", "c.example:9100"];
 const BOUNDS: [&str; 6] = ["0.005", "0.05", "0.25", "1.0", "5.0", "+Inf"];
 
-/// A float sample.
-pub fn float(series: &SeriesRef, timestamp_ms: i64, value: f64) -> SampleRow {
+/// A sample of either kind.
+pub fn row(series: &SeriesRef, timestamp_ms: i64, value: SampleValue) -> SampleRow {
     SampleRow {
         series: Arc::clone(series),
         timestamp_ms,
-        value: SampleValue::Float(value),
+        value,
     }
+}
+
+/// A float sample.
+pub fn float(series: &SeriesRef, timestamp_ms: i64, value: f64) -> SampleRow {
+    row(series, timestamp_ms, SampleValue::Float(value))
 }
 
 /// A series of some labels.
@@ -146,6 +154,44 @@ pub fn invented(seed: u64, scrapes: i64) -> Vec<SampleRow> {
             && !varve_storage::is_stale_nan(*value)
         {
             *value = f64::from_bits(varve_ingest::exposition::NORMAL_NAN);
+        }
+    }
+    rows
+}
+
+/// Scrapes of counters that never come near 0, resets included: `sent_bytes_total` with a path.
+///
+/// The rate of a counter that begins near 0 depends on the version of Prometheus.
+pub fn high_counters(seed: u64, scrapes: i64) -> Vec<SampleRow> {
+    const FIRST: f64 = 1_000_000.0;
+    let mut random = Random::new(seed);
+    let mut counters = Vec::new();
+    for instance in INSTANCES {
+        for path in ["/a", "/b"] {
+            let labels = [
+                ("__name__", "sent_bytes_total"),
+                ("instance", instance),
+                ("job", "shop"),
+                ("path", path),
+            ];
+            counters.push((series(&labels), FIRST, 0));
+        }
+    }
+    let mut rows = Vec::new();
+    for scrape in 0..scrapes {
+        for (series, total, age) in &mut counters {
+            let at = START_MS + scrape * INTERVAL_MS + 400 + random.below(9) as i64;
+            *age += 1;
+            *total += random.below(1_000) as f64;
+            // Not twice in a row: that would bring the extrapolated zero near again.
+            if *age > 15 && random.one_in(50) {
+                (*total, *age) = (FIRST, 0);
+            }
+            match random.below(60) {
+                0 => rows.push(float(series, at, stale_nan())),
+                1 => {}
+                _ => rows.push(float(series, at, *total)),
+            }
         }
     }
     rows

@@ -20,7 +20,8 @@ use varve_tests::server::{ServerSetup, now_ms, scrape_config};
 /// Queries that a Prometheus 2 answers otherwise.
 const VERSION_3: &str = include_str!("../../queries/version3.txt");
 
-const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
+/// A configuration without targets.
+pub(crate) const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
 
 /// Runs queries on both sides; gives the differences and how many answers held samples. Texts of errors, warnings and infos count if
 /// asked for: they changed between versions.

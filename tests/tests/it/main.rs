@@ -5,6 +5,7 @@
 mod architecture;
 mod compare;
 mod damage;
+mod differential;
 mod faults;
 mod interop;
 mod killed;
