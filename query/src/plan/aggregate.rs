@@ -209,6 +209,16 @@ impl Planner<'_> {
                 varve_promql::format::quote(&target)
             )));
         }
+        let dropped = node.grouping.contains(&target) || target == METRIC_NAME;
+        if node.without && dropped {
+            // The groups do not have the new label either, so that all values of a group count together.
+            let count = Aggregate {
+                op: AggregateOp::Count,
+                param: None,
+                ..node.clone()
+            };
+            return self.aggregate(&count, grid);
+        }
         let input = self.aggregate_input(node, grid)?;
         if input.empty {
             return Ok(input);
@@ -243,10 +253,21 @@ impl Planner<'_> {
         labels.push(target.to_owned());
         labels.sort_unstable();
         labels.dedup();
+        // DataFusion holds on to what was true before the lists became rows: that the groups' labels determine all else. It
+        // forgets it with one label that may be another.
+        let mut groups = labels.iter().filter(|name| *name != target);
+        let blurred = groups.next().cloned();
+        let blur = |name: &str| {
+            let join = LabelOp::Join {
+                separator: String::new(),
+            };
+            LabelFunction::call(join, vec![label(name)]).alias(label_column(name))
+        };
         let mut columns: Vec<_> = labels
             .iter()
             .map(|name| match *name == target {
                 true => column(&format!("{pairs}.label")).alias(label_column(name)),
+                false if blurred.as_ref() == Some(name) => blur(name),
                 false => label(name),
             })
             .collect();
