@@ -53,7 +53,7 @@ impl Planner<'_> {
             false => StepAggregate::call(cell, grid.steps, value()),
             true => {
                 let args = (value(), input.label_or_null(METRIC_NAME));
-                let notes = self.notes_at(node.expr.span());
+                let notes = self.notes_at(node.expr.without_parens().span());
                 StepAggregate::noted(cell, grid.steps, args, notes)
             }
         };
@@ -91,7 +91,7 @@ impl Planner<'_> {
 
     fn parameter(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Arc<[f64]>> {
         match &node.param {
-            Some(param) => self.numbers(param, grid),
+            Some(param) => self.numbers(param.without_parens(), grid),
             None => Err(Error::BadData(format!(
                 "{} needs a parameter",
                 node.op.as_str()
@@ -102,7 +102,21 @@ impl Planner<'_> {
     fn quantile(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
         let phi = self.parameter(node, grid)?;
         if let Some(param) = &node.param {
-            self.note_quantiles(&phi, param);
+            // Of several quantiles that are none, Prometheus names the greatest and the least.
+            let named = match phi.iter().copied().find(|phi| phi.is_nan()) {
+                Some(nan) => vec![nan],
+                None => vec![
+                    phi.iter()
+                        .copied()
+                        .fold(f64::NEG_INFINITY, functions::max)
+                        .max(0.0),
+                    phi.iter()
+                        .copied()
+                        .fold(f64::INFINITY, functions::min)
+                        .min(1.0),
+                ],
+            };
+            self.note_quantiles(&named, param.without_parens());
         }
         let input = self.aggregate_input(node, grid)?;
         if input.empty {
@@ -111,7 +125,7 @@ impl Planner<'_> {
         let labels = grouping(node, &input);
         let phi = Scalar::operand(&phi)?;
         let by = labels.iter().map(|name| label(name)).collect();
-        let op = RowsOp::Quantile(self.notes_at(node.expr.span()));
+        let op = RowsOp::Quantile(self.notes_at(node.expr.without_parens().span()));
         let call = RowsAggregate::call(op, grid.steps, vec![value(), phi]);
         let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
         Ok(Relation::new(plan, labels, grid))
@@ -160,7 +174,8 @@ impl Planner<'_> {
                     let text = format!(
                         "ratio value should be between -1 and 1, got {ratio}, capping to {limit}"
                     );
-                    self.annotations.warn(&text, written.span());
+                    let place = written.without_parens().span();
+                    self.annotations.warn(&text, place);
                 }
             }
         }

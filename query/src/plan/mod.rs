@@ -218,7 +218,8 @@ impl<'a> Planner<'a> {
     }
 
     fn arg<'e>(&self, call: &'e Call, index: usize) -> Result<&'e Expr> {
-        call.args.get(index).ok_or_else(|| {
+        let arg = call.args.get(index).map(Expr::without_parens);
+        arg.ok_or_else(|| {
             let name = call.function.name;
             Error::BadData(format!("argument {} of {name} is missing", index + 1))
         })

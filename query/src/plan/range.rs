@@ -49,8 +49,8 @@ impl Planner<'_> {
             _ => None,
         };
         let counters = matches!(function, RangeFunction::Rate | RangeFunction::Increase);
-        for arg in &call.args {
-            let (result, span) = match arg.without_parens() {
+        for arg in call.args.iter().map(Expr::without_parens) {
+            let (result, span) = match arg {
                 Expr::MatrixSelector(matrix) => {
                     let range_ms = fixed_ms(&matrix.range)?;
                     let reach = reach(&matrix.selector, self.settings.lookback_ms);
@@ -88,7 +88,8 @@ impl Planner<'_> {
                 }
                 None => result,
             };
-            return match (quantile, call.args.first()) {
+            let first = call.args.first().map(Expr::without_parens);
+            return match (quantile, first) {
                 (Some(parameter), Some(written)) if parameter.any(note::is_no_quantile) => {
                     let note = Note::Quantile(parameter);
                     self.noted(result, note, written.span(), vec![value()])
