@@ -53,9 +53,11 @@ impl Generator {
             true if near_zero && range.contains("native_gauge") => "idelta",
             // See the list of metrics.
             true if inner.signed && arithmetic.contains(&name) => "last_over_time",
+            // 3.5 leaves NaN out.
+            false if inner.signed && name == "mad_over_time" => "max_over_time",
             false if !self.is_version_3() => match name {
-                // Version 2 loses steps of a range query where `@` fixes the window.
-                "predict_linear" if range.contains(" @ ") => "deriv",
+                // Version 2 loses steps of a range query where `@` fixes the window and another argument changes.
+                "predict_linear" | "quantile_over_time" if range.contains(" @ ") => "deriv",
                 // It has other ideas of the deviation of infinities.
                 "stddev_over_time" | "stdvar_over_time" if inner.signed => "max_over_time",
                 _ => name,
@@ -227,7 +229,10 @@ impl Generator {
                 let (grouping, mut labels) = self.grouping(&labels);
                 labels.push("value");
                 let text = format!("count_values{grouping} (\"value\", {})", inner.text);
-                self.aggregated(inner, text, labels)
+                Expr {
+                    ordered: false,
+                    ..self.aggregated(inner, text, labels)
+                }
             }
             7 => {
                 let inner = self.vector_that(depth, Expr::exact);

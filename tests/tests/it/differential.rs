@@ -69,13 +69,39 @@ impl Asked {
             Some(difference) if ours.is_error() != theirs.is_error() => {
                 Some(format!("{difference}\n  {}", words()))
             }
-            None if self.query.words && ours.notes != theirs.notes => Some(words()),
+            None if self.query.words && notes(ours) != notes(theirs) => Some(words()),
             difference => difference,
         }?;
         let mut text = format!("{}\n  ({:?})\n  ", self.query.text, self.times);
         let short = difference.chars().take(PRINTED.1);
         text.extend(short);
         Some(text)
+    }
+
+    /// Whether a difference is one of those that no query can be kept from having.
+    fn is_excused(&self) -> bool {
+        let (ours, theirs) = (&self.ours, &self.theirs);
+        let nothing = !ours.is_error() && ours.samples() == 0;
+        // Varve does not compute what is matched with nothing, nor the best 0 series: it finds no error there, and no reason to warn.
+        let spared = match theirs.is_error() {
+            true => theirs.kind.starts_with("error: execution"),
+            false => theirs.samples() == 0 && ours.notes.iter().all(|n| theirs.notes.contains(n)),
+        };
+        // 3.14 looks for several matches before it drops what a comparison says no to, earlier versions afterwards.
+        let earlier = ours.kind.contains("multiple matches for labels") && !theirs.is_error();
+        nothing && spared || earlier
+    }
+}
+
+/// Warnings and infos; only their number where there are too many for all to be said: it is by chance which are.
+fn notes(answer: &Answer) -> Vec<String> {
+    match answer
+        .notes
+        .iter()
+        .any(|note| note.contains("more warning annotations omitted"))
+    {
+        true => vec![answer.notes.len().to_string()],
+        false => answer.notes.clone(),
     }
 }
 
@@ -143,13 +169,17 @@ async fn random_queries_give_the_answers_of_prometheus() {
     let asked = futures::stream::iter(queries).map(|query| Asked::new(&varve, &peer.client, query));
     let mut asked = std::pin::pin!(asked.buffered(AT_ONCE));
     let (mut all, mut telling, mut errors, mut ranges) = (0, 0, 0, 0);
-    let (mut differences, mut printed) = (0, String::new());
+    let (mut differences, mut excused, mut printed) = (0, 0, String::new());
     while let Some(asked) = asked.next().await {
         all += 1;
         telling += usize::from(asked.theirs.samples() > 0);
         errors += usize::from(asked.theirs.is_error());
         ranges += usize::from(matches!(asked.times, Times::Range(_)));
         if let Some(difference) = asked.difference() {
+            if asked.is_excused() {
+                excused += 1;
+                continue;
+            }
             differences += 1;
             if differences <= PRINTED.0 {
                 let _ = writeln!(printed, "{difference}\n");
@@ -157,7 +187,7 @@ async fn random_queries_give_the_answers_of_prometheus() {
         }
     }
     eprintln!(
-        "{all} queries in {} s, {ranges} of ranges: {telling} answers with samples, {errors} errors, {differences} differ",
+        "{all} queries in {} s, {ranges} of ranges: {telling} answers with samples, {errors} errors, {excused} excused, {differences} differ",
         started.elapsed().as_secs()
     );
     if let Some(seconds) = variable("VARVE_TEST_STAY").filter(|_| differences > 0) {
@@ -168,6 +198,10 @@ async fn random_queries_give_the_answers_of_prometheus() {
     assert!(
         differences == 0,
         "{differences} differences, Varve first:\n{printed}"
+    );
+    assert!(
+        excused * 50 < all.max(500),
+        "too many differences are excused"
     );
     assert!(telling * 2 > all, "most answers were empty");
     assert!(ranges * 4 > all, "too few range queries");
