@@ -39,6 +39,8 @@ fn is_fixed(expr: &Expr, reads: &mut bool) -> bool {
             *reads = true;
             subquery.at.is_some()
         }
+        // Prometheus does not look at the parameter: one that changes is then taken from the first step.
+        Expr::Aggregate(aggregate) => is_fixed(&aggregate.expr, reads),
         Expr::Call(call) if OF_STEP_TIME.contains(&call.function.name) => false,
         other => other
             .children()
