@@ -102,20 +102,11 @@ impl Planner<'_> {
     fn quantile(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
         let phi = self.parameter(node, grid)?;
         if let Some(param) = &node.param {
-            // Of several quantiles that are none, Prometheus names the greatest and the least.
-            let named = match phi.iter().copied().find(|phi| phi.is_nan()) {
-                Some(nan) => vec![nan],
-                None => vec![
-                    phi.iter()
-                        .copied()
-                        .fold(f64::NEG_INFINITY, functions::max)
-                        .max(0.0),
-                    phi.iter()
-                        .copied()
-                        .fold(f64::INFINITY, functions::min)
-                        .min(1.0),
-                ],
-            };
+            // Of several quantiles that are none, Prometheus names the greatest and the least, which NaN may hide.
+            let greatest = phi.iter().copied().fold(f64::NEG_INFINITY, functions::max);
+            let least = phi.iter().copied().fold(f64::INFINITY, functions::min);
+            let mut named = vec![greatest.max(0.0), least.min(1.0)];
+            named.extend(phi.iter().find(|phi| phi.is_nan()));
             self.note_quantiles(&named, param.without_parens());
         }
         let input = self.aggregate_input(node, grid)?;
