@@ -39,7 +39,8 @@ impl Generator {
     /// A product with a number leaves small differences small; nothing else does.
     fn with_scalar(&mut self, depth: u32) -> Expr {
         let inner = self.vector(depth);
-        if !inner.exact() {
+        // Prometheus stores empty buckets of a histogram where others of its chunk are not empty: infinity times 0 shows them.
+        if !inner.exact() || inner.native {
             let (op, number) = (self.word(&["*", "/"]), self.word(&["2", "0.5", "10", "-3"]));
             let text = format!("{} {op} {number}", inner.operand());
             return Expr {
@@ -73,7 +74,11 @@ impl Generator {
             1 => format!("abs({})", left.text),
             _ => left.operand(),
         };
-        let (op, filters) = self.operator();
+        let (op, filters) = match left.native && right != left.operand() {
+            // The empty buckets that Prometheus stores also make a difference to what was computed.
+            true => (self.arithmetic().to_owned(), false),
+            false => self.operator(),
+        };
         let matching = match self.random.below(4) {
             0 => " ignoring (nothing)".to_owned(),
             1 if !left.labels.is_empty() => format!(" on ({})", left.labels.join(", ")),

@@ -221,16 +221,14 @@ impl Generator {
         }
     }
 
-    /// A range selector or a subquery, with what is known of its samples; `any` of a version 2 may be counters near 0, too.
+    /// A range selector or a subquery, with what is known of its samples; without `any`, version 2 gets counters far from 0.
     pub(super) fn matrix(&mut self, depth: u32, any: bool) -> (String, Expr) {
         // Where a subquery's steps are the times, version 2 counts a step at the window's edge: an inner one would have it there.
         let nested = self.within_subqueries >= if self.is_version_3() { 2 } else { 1 };
-        if !nested && self.random.one_in(3) {
+        let any = any || self.is_version_3();
+        if any && !nested && self.random.one_in(3) {
             self.within_subqueries += 1;
-            let inner = match any || self.is_version_3() {
-                true => self.vector_that(depth, Expr::exact),
-                false => self.named("sent_bytes_total"),
-            };
+            let inner = self.vector_that(depth, Expr::exact);
             self.within_subqueries -= 1;
             let range = self.word(&["5m", "10m", "3m", "15m", "2m30s"]);
             let step = self.word(&["1m", "30s", "15s", "45s", "", "2m"]);
@@ -238,7 +236,7 @@ impl Generator {
             let text = format!("{}[{range}:{step}]{moment}", inner.operand());
             return (text, inner);
         }
-        let inner = match any || self.is_version_3() {
+        let inner = match any {
             true => self.bare_selector(),
             false => {
                 let metric = &FLOATS[2];

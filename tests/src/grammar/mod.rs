@@ -32,13 +32,14 @@ pub enum Dialect {
 const SUMS: f64 = 1e-11;
 
 /// Parts of queries of which 3.14 warns otherwise than 3.5: all of sorting in range queries and much of native histograms
-/// is newer, and a bucket's bad bound is said without an empty name.
-const OTHER_WORDS: [&str; 5] = [
+/// is newer, a bucket's bad bound is said without an empty name, and an argument is found within its parentheses.
+const OTHER_WORDS: [&str; 6] = [
     "sort",
     "native_",
     "custom_",
     "mixed_",
     "histogram_quantile(",
+    "over_time((",
 ];
 
 /// When a query is asked.

@@ -53,6 +53,9 @@ impl Generator {
             true if near_zero && range.contains("native_gauge") => "idelta",
             // See the list of metrics.
             true if inner.signed && arithmetic.contains(&name) => "last_over_time",
+            // 3.5 overlooks a reset after which all buckets are empty, as a gauge's may be.
+            true if name == "resets" && range.contains("native_gauge") => "changes",
+            true if name == "irate" && range.contains("native_gauge") => "idelta",
             // 3.5 leaves NaN out.
             false if inner.signed && name == "mad_over_time" => "max_over_time",
             false if !self.is_version_3() => match name {
@@ -224,11 +227,13 @@ impl Generator {
             0..4 => self.sum_or_mean(depth),
             4..6 => self.choice_of_series(depth),
             6 => {
-                let inner = self.vector_that(depth, Expr::exact);
+                // Prometheus panics at the text of a histogram with custom buckets that was divided by NaN.
+                let inner = self.vector_that(depth, |e| e.exact() && (!e.native || e.ordered));
                 let labels = inner.labels.clone();
                 let (grouping, mut labels) = self.grouping(&labels);
-                labels.push("value");
-                let text = format!("count_values{grouping} (\"value\", {})", inner.text);
+                // Version 2 forgets labels of the grouping that sort behind this one.
+                labels.push("written");
+                let text = format!("count_values{grouping} (\"written\", {})", inner.text);
                 Expr {
                     ordered: false,
                     ..self.aggregated(inner, text, labels)
@@ -239,9 +244,8 @@ impl Generator {
                 let labels = inner.labels.clone();
                 let (grouping, labels) = self.grouping(&labels);
                 let text = format!("quantile{grouping} ({}, {})", self.phi(), inner.text);
-                let signed = inner.signed;
                 Expr {
-                    signed,
+                    signed: true,
                     whole: false,
                     ..self.aggregated(inner, text, labels)
                 }
