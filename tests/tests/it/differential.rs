@@ -23,8 +23,8 @@ use varve_tests::server::ServerSetup;
 use super::compare::NOTHING_TO_SCRAPE;
 
 const SCRAPES: i64 = 700;
-const QUERIES: usize = 2_400;
-/// Of these two machines' cores, each server keeps one busy.
+const QUERIES: usize = 3_000;
+/// Queries at once: both servers are then busy.
 const AT_ONCE: usize = 2;
 /// Differences that are printed, and the characters of each.
 const PRINTED: (usize, usize) = (20, 900);
