@@ -174,15 +174,12 @@ impl Planner<'_> {
 
     fn count_values(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
         let target = match node.param.as_deref().map(Expr::without_parens) {
-            Some(Expr::StringLiteral(literal)) => literal.value.clone(),
+            Some(Expr::StringLiteral(literal)) if literal.is_label_name() => literal.value.clone(),
+            Some(Expr::StringLiteral(literal)) => {
+                return Err(Error::Execution(format!("invalid label name {literal}")));
+            }
             _ => return Err(Error::BadData("count_values needs a label name".to_owned())),
         };
-        if target.is_empty() {
-            return Err(Error::Execution(format!(
-                "invalid label name {}",
-                varve_promql::format::quote(&target)
-            )));
-        }
         let input = self.aggregate_input(node, grid)?;
         if input.empty {
             return Ok(input);

@@ -15,22 +15,21 @@ use crate::{Error, Result};
 
 impl Planner<'_> {
     pub(super) fn label_replace(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
-        let target = self.string_arg(call, 1)?;
+        let target = self.label_arg(call, 1, "destination")?;
         let template = self.string_arg(call, 2)?.to_owned();
         let source = self.string_arg(call, 3)?;
         let text = self.string_arg(call, 4)?;
+        let is_utf8 = self.string_literal(call, 4)?.invalid_utf8.is_none();
         let invalid = || {
             Error::Execution(format!(
                 "invalid regular expression in label_replace(): {text}"
             ))
         };
+        if !is_utf8 {
+            return Err(invalid());
+        }
         let pattern = anchored_regex(text).map_err(|_| invalid())?;
         let regex = Regex::new(&pattern).map_err(|_| invalid())?;
-        if target.is_empty() {
-            return Err(Error::Execution(format!(
-                "invalid destination label name in label_replace(): {target}"
-            )));
-        }
         let vector = self.vector_arg(call, 0, grid)?;
         let args = vec![vector.label_or_null(target), vector.label_or_null(source)];
         let pattern = Pattern::new(regex);
@@ -39,29 +38,29 @@ impl Planner<'_> {
     }
 
     pub(super) fn label_join(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
-        let target = self.string_arg(call, 1)?;
+        let target = self.label_arg(call, 1, "destination")?;
         let separator = self.string_arg(call, 2)?.to_owned();
-        if target.is_empty() {
-            return Err(Error::Execution(format!(
-                "invalid destination label name in label_join(): {target}"
-            )));
-        }
-        let mut sources = Vec::new();
-        for index in 3..call.args.len() {
-            let source = self.string_arg(call, index)?;
-            if source.is_empty() {
-                return Err(Error::Execution(format!(
-                    "invalid source label name in label_join(): {source}"
-                )));
-            }
-            sources.push(source);
-        }
+        let sources = (3..call.args.len()).map(|index| self.label_arg(call, index, "source"));
+        let sources = sources.collect::<Result<Vec<&str>>>()?;
         let vector = self.vector_arg(call, 0, grid)?;
         let args: Vec<PlanExpr> = sources.iter().map(|s| vector.label_or_null(s)).collect();
         let text = LabelFunction::call(LabelOp::Join { separator }, args);
         relabelled(vector, target, text)
     }
+
+    /// A string argument that must be a label name: not empty, and UTF-8.
+    fn label_arg<'e>(&self, call: &'e Call, index: usize, role: &str) -> Result<&'e str> {
+        let literal = self.string_literal(call, index)?;
+        match literal.is_label_name() {
+            true => Ok(&literal.value),
+            false => Err(Error::Execution(format!(
+                "invalid {role} label name in {}(): {}",
+                call.function.name, literal.value
+            ))),
+        }
+    }
 }
+
 
 /// The rows with one label set anew; rows that become one are merged.
 fn relabelled(vector: Relation, target: &str, text: PlanExpr) -> Result<Relation> {

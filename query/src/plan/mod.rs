@@ -29,7 +29,7 @@ mod set;
 
 use std::sync::Arc;
 
-use varve_promql::{Call, Duration, Expr, Unary, UnaryOp, ValueType};
+use varve_promql::{Call, Duration, Expr, StringLiteral, Unary, UnaryOp, ValueType};
 
 use crate::annotations::Annotations;
 use crate::functions::{VectorFunction, VectorOp};
@@ -227,8 +227,12 @@ impl<'a> Planner<'a> {
     }
 
     fn string_arg<'e>(&self, call: &'e Call, index: usize) -> Result<&'e str> {
+        Ok(&self.string_literal(call, index)?.value)
+    }
+
+    fn string_literal<'e>(&self, call: &'e Call, index: usize) -> Result<&'e StringLiteral> {
         match self.arg(call, index)?.without_parens() {
-            Expr::StringLiteral(literal) => Ok(&literal.value),
+            Expr::StringLiteral(literal) => Ok(literal),
             other => Err(Error::BadData(format!(
                 "expected a string literal, got {}",
                 other.value_type().documented()
