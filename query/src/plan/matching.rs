@@ -201,8 +201,13 @@ impl Planner<'_> {
             .filter(|name| !matching.include.contains(name))
             .cloned()
             .collect();
+        // Types and units are matched, and arithmetic takes them away: results of several match groups may be one series.
+        let may_meet = one_to_one
+            && keys
+                .iter()
+                .any(|key| is_metadata(key) && !labels.contains(key));
         let proven = match one_to_one {
-            true => unique_by(many, keys),
+            true => unique_by(many, keys) && !may_meet,
             false => unique_by(many, &kept),
         };
         let why = match one_to_one {
@@ -213,14 +218,17 @@ impl Planner<'_> {
             columns.extend(more);
             columns
         };
+        let merge = |name: &str| {
+            let why = if may_meet { Disjoint::Labels } else { why };
+            StepAggregate::call(CellOp::Merge(why), steps, column(name))
+        };
         let by_labels = |labels: &[String]| labels.iter().map(|name| label(name)).collect();
         let by: Vec<Expr> = by_labels(&labels);
-        let merge = |name: &str| StepAggregate::call(CellOp::Merge(why), steps, column(name));
         let filters = node.op.is_comparison() && !node.return_bool;
         let plan = if proven {
             let result = VectorFunction::call(op, steps, vec![a, b]);
             project(joined, with(columns, vec![result.alias(VALUE)]))?
-        } else if filters {
+        } else if filters || may_meet {
             // Pairs are checked before the comparison drops any.
             let both = |x: &Expr, y: &Expr| {
                 VectorFunction::call(VectorOp::Where, steps, vec![x.clone(), y.clone()])
