@@ -12,6 +12,7 @@ use super::scalar::Scalar;
 use super::{Needs, Planner};
 use crate::aggregates::{CellOp, MaskOp, MaskWindow, RowsAggregate, RowsOp, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
+use crate::functions::mark::Decisive;
 use crate::functions::{self, note};
 use crate::grid::StepGrid;
 use crate::vector::{VALUE, label_column};
@@ -46,13 +47,11 @@ impl Planner<'_> {
             return Ok(input);
         }
         let labels = grouping(node, &input);
-        let by = labels.iter().map(|name| label(name)).collect();
         let mut call = StepAggregate::call(cell, grid.steps, value());
         if in_order {
             call = call.order_by(input.label_order()).build()?;
         }
-        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
-        Ok(Relation::new(plan, labels, grid))
+        input.grouped(labels, call, Decisive::Last)
     }
 
     /// The argument, with the labels that the grouping needs.
@@ -86,10 +85,8 @@ impl Planner<'_> {
         }
         let labels = grouping(node, &input);
         let phi = Scalar::operand(&phi)?;
-        let by = labels.iter().map(|name| label(name)).collect();
         let call = RowsAggregate::call(RowsOp::Quantile, grid.steps, vec![value(), phi]);
-        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
-        Ok(Relation::new(plan, labels, grid))
+        input.grouped(labels, call, Decisive::Last)
     }
 
     /// Warns of quantiles that are not between 0 and 1.

@@ -56,7 +56,7 @@ impl Planner<'_> {
                 }
                 let none =
                     VectorFunction::call(VectorOp::WhereNot, grid.steps, vec![value(), value()]);
-                vector.with_value(none)?.without_name()
+                self.unnamed(vector.with_value(none)?)
             }
             "histogram_quantile" => self.histogram_quantile(call, grid),
             "histogram_quantiles" => self.histogram_quantiles(call, grid),
@@ -91,9 +91,7 @@ impl Planner<'_> {
             args.push(scalar);
         }
         let result = VectorFunction::call(op, grid.steps, args);
-        Relation { plan, ..vector }
-            .with_value(result)?
-            .without_name()
+        self.unnamed(Relation { plan, ..vector }.with_value(result)?)
     }
 
     /// A part of the date of each sample's value, or of the step's time.
@@ -122,10 +120,10 @@ impl Planner<'_> {
             let evaluation = Evaluation::Instant(Lookback::Timestamp);
             let lookback_ms = self.settings.lookback_ms;
             let times = self.leaf(selector, &evaluation, (lookback_ms, 0), grid, needs)?;
-            return times.without_name();
+            return self.unnamed(times);
         }
         let vector = self.vector_with(arg, grid, needs)?;
         let times = VectorFunction::call(VectorOp::StepTime(grid), grid.steps, vec![value()]);
-        vector.with_value(times)?.without_name()
+        self.unnamed(vector.with_value(times)?)
     }
 }

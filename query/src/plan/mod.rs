@@ -4,7 +4,7 @@
 //! to its builder in a file of its own. Nothing here reads data; series were resolved before ([`selectors`]).
 //!
 //! Invariants:
-//! - a [`Relation`] has exactly its label columns and `value`; columns are named through [`relation::column`], which takes any
+//! - a [`Relation`] has exactly its label columns, a column of marks if it needs one ([`names`]), and `value`; columns are named through [`relation::column`], which takes any
 //!   name as it is;
 //! - a plan is a function of (expression, grid, resolved series, settings) alone, and of inputs that have to be evaluated before it
 //!   ([`pending`]);
@@ -20,6 +20,7 @@ mod info;
 mod invariant;
 mod labels;
 mod matching;
+mod names;
 pub mod pending;
 mod range;
 pub mod relation;
@@ -48,6 +49,8 @@ pub struct Settings {
     pub lookback_ms: i64,
     /// The step of a subquery that has none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Whether metric names are removed at the end of the query, and not by each operation; see [`names`].
+    pub delayed_name_removal: bool,
 }
 
 /// Makes the plans of one query, one per slice of its grid.
@@ -204,7 +207,7 @@ impl<'a> Planner<'a> {
             UnaryOp::Plus => Ok(operand),
             UnaryOp::Minus => {
                 let negated = VectorFunction::call(VectorOp::Negate, grid.steps, vec![value()]);
-                operand.with_value(negated)?.without_name()
+                self.unnamed(operand.with_value(negated)?)
             }
         }
     }
