@@ -146,3 +146,28 @@ pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum
         limits.api_options(),
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(names: &[&str]) -> EngineOptions {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Features { names }.engine_options()
+    }
+
+    #[test]
+    fn features_have_the_names_of_prometheus() {
+        let none = options(&[]);
+        assert_eq!(none.parse, ParseOptions::stable());
+        assert!(!none.delayed_name_removal);
+        assert!(options(&["promql-delayed-name-removal", "other"]).delayed_name_removal);
+        let all = [
+            "promql-experimental-functions",
+            " promql-duration-expr",
+            "promql-extended-range-selectors",
+            "promql-binop-fill-modifiers",
+        ];
+        assert_eq!(options(&all).parse, ParseOptions::experimental());
+    }
+}

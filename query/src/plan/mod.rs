@@ -20,7 +20,7 @@ mod info;
 mod invariant;
 mod labels;
 mod matching;
-mod names;
+pub mod names;
 pub mod pending;
 mod range;
 pub mod relation;
