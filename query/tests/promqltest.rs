@@ -176,9 +176,13 @@ async fn upstream(counts: &str, options: EngineOptions) {
         String::from("# file, cases that pass, that fail, that are not supported yet\n");
     let mut worse = Vec::new();
     let all = wanted.as_deref() == Some("all");
-    for (name, path) in scripts {
+    let runs: Vec<_> = scripts
+        .into_iter()
+        .map(|(name, path)| (name, tokio::spawn(async move { run(&path, options).await })))
+        .collect();
+    for (name, running) in runs {
         // A notation that cannot be read (start timestamps) leaves a whole file for later.
-        let result = match run(&path, options).await {
+        let result = match running.await.unwrap() {
             Ok(result) => result,
             Err(error) => {
                 eprintln!("{name} cannot be read: {error}");
