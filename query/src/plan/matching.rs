@@ -51,24 +51,27 @@ pub(super) fn key_columns(relation: &Relation, keys: &[String], prefix: &str) ->
     keys.iter().map(named).collect()
 }
 
-/// Joins two plans on their key columns `k:…` and `j:…`.
+/// Joins rows with a plan that has few rows per key, on key columns of these prefixes.
+///
+/// The latter comes first, because DataFusion holds the first side in memory and lets the other one stream past; without statistics of
+/// vectors it does not exchange them. [`JoinType::Right`] keeps rows without a partner.
 pub(super) fn join_on_keys(
-    left: LogicalPlan,
-    right: LogicalPlan,
+    (few, few_prefix): (LogicalPlan, &str),
+    (rows, prefix): (LogicalPlan, &str),
     join_type: JoinType,
     keys: &[String],
 ) -> Result<LogicalPlan> {
-    let left = LogicalPlanBuilder::from(left);
+    let few = LogicalPlanBuilder::from(few);
     if keys.is_empty() {
-        // Without a key the right side has one row, so that this is an outer join, too.
-        return Ok(left.cross_join(right)?.build()?);
+        // Without a key there is one row of the few, so that this is an outer join, too.
+        return Ok(few.cross_join(rows)?.build()?);
     }
     let columns = |prefix: &str| -> Vec<Column> {
         let name = |key| Column::new_unqualified(format!("{prefix}:{key}"));
         keys.iter().map(name).collect()
     };
-    let on = (columns("k"), columns("j"));
-    let join = left.join_detailed(right, join_type, on, None, NullEquality::NullEqualsNull)?;
+    let on = (columns(few_prefix), columns(prefix));
+    let join = few.join_detailed(rows, join_type, on, None, NullEquality::NullEqualsNull)?;
     Ok(join.build()?)
 }
 
@@ -104,7 +107,7 @@ impl Planner<'_> {
         columns.extend(key_columns(&many, &keys, "k"));
         columns.push(value());
         let left = project(many.plan.clone(), columns)?;
-        let plan = join_on_keys(left, one, JoinType::Inner, &keys)?;
+        let plan = join_on_keys((one, "j"), (left, "k"), JoinType::Inner, &keys)?;
         self.combine(node, matching, &many, plan, &keys, grid)
     }
 
@@ -145,7 +148,8 @@ impl Planner<'_> {
                 Vec::new(),
                 vec![present.alias("present")],
             )?;
-            plan = LogicalPlanBuilder::from(plan).cross_join(many)?.build()?;
+            // The one row comes first, as in [`join_on_keys`].
+            plan = LogicalPlanBuilder::from(many).cross_join(plan)?.build()?;
             args.push(column("present"));
         }
         let key = |key: &String| column(&format!("j:{key}"));

@@ -30,7 +30,7 @@ impl Planner<'_> {
             BinaryOp::And | BinaryOp::Unless if lhs.empty => Ok(lhs),
             BinaryOp::Unless | BinaryOp::Or if rhs.empty => Ok(lhs),
             BinaryOp::And => masked(lhs, rhs, &keys, JoinType::Inner, VectorOp::Where),
-            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Left, VectorOp::WhereNot),
+            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Right, VectorOp::WhereNot),
             _ if lhs.empty => Ok(rhs),
             _ => self.or(lhs, rhs, &keys, grid),
         }
@@ -138,7 +138,7 @@ fn masked(
     columns.extend(key_columns(&lhs, keys, "k"));
     columns.push(value());
     let left = project(lhs.plan.clone(), columns)?;
-    let plan = join_on_keys(left, right, join_type, keys)?;
+    let plan = join_on_keys((right, "j"), (left, "k"), join_type, keys)?;
     let args = vec![value(), column(PRESENT)];
     Relation { plan, ..lhs }.with_value(VectorFunction::call(op, steps, args))
 }
