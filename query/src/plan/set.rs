@@ -54,7 +54,6 @@ impl Planner<'_> {
             };
             let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
             let mut columns: Vec<Expr> = labels.iter().map(named).collect();
-            columns.extend(key_columns(&relation, keys, "k"));
             columns.push(lit(number).alias("side"));
             columns.push(value());
             project(relation.plan, columns)
@@ -65,12 +64,11 @@ impl Planner<'_> {
         // The window wants its input sorted, and DataFusion would push that sort below the union, where keys that one side lacks are
         // constants, and then find the union unsorted. An aggregation by all columns lies between them.
         let mut columns: Vec<Expr> = labels.iter().map(|name| label(name)).collect();
-        columns.extend(keys.iter().map(|key| column(&format!("k:{key}"))));
         columns.push(column("side"));
         let merge = CellOp::Merge(Disjoint::Labels);
         let merge = StepAggregate::call(merge, grid.steps, value());
         let plan = aggregate(plan, columns, vec![merge.alias(VALUE)])?;
-        let by = keys.iter().map(|key| column(&format!("k:{key}"))).collect();
+        let by = keys.iter().map(|key| label(key)).collect();
         let name = self.fresh("masked");
         let args = vec![value(), column("side")];
         let call = MaskWindow::call(MaskOp::Or, grid.steps, args, by, Vec::new());
