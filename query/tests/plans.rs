@@ -18,7 +18,7 @@ use varve_query::{
 use varve_storage::histogram::Span;
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
-use varve_storage::{FloatHistogram, Labels, SampleValue, Series, Store};
+use varve_storage::{FloatHistogram, Labels, SampleValue, Series, Store, stale_nan};
 use varve_table::ArchiveReader;
 
 /// A native histogram of the observations 1.5 and 3 times a count.
@@ -64,6 +64,14 @@ fn series() -> Vec<(Labels, Vec<(i64, SampleValue)>)> {
     }
     add("owner", &[("job", "a"), ("team", "x")], &line(1.0, 0.0));
     add("owner", &[("job", "b"), ("team", "y")], &line(1.0, 0.0));
+    // Of two teams, one takes over from the other.
+    for (team, steps) in [("x", 0.0..25.0), ("z", 25.0..41.0)] {
+        let sample = |i: f64| match steps.contains(&i) {
+            true => SampleValue::Float(2.0),
+            false => SampleValue::Float(stale_nan()),
+        };
+        add("moved", &[("job", "a"), ("team", team)], &sample);
+    }
     series
 }
 
@@ -106,7 +114,7 @@ fn engine(change: impl FnOnce(&mut EngineOptions)) -> Engine {
     Engine::new(Arc::new(archive()), options)
 }
 
-const SHAPES: [(&str, &str); 135] = [
+const SHAPES: [(&str, &str); 139] = [
     // Selectors and range functions.
     ("selector", r#"requests_total{job="a"}"#),
     ("selector_without_series", "nothing"),
@@ -256,13 +264,11 @@ const SHAPES: [(&str, &str); 135] = [
         "one_to_one_of_aggregations",
         "sum by (job, instance) (errors_total) / on (job, instance) memory",
     ),
+    ("one_to_one_checked", "moved / on (job) moved"),
+    ("one_to_one_checked_filter", "moved >= on (job) moved"),
     (
-        "one_to_one_checked",
+        "one_to_one_by_series",
         r#"errors_total{instance!="2"} / on (job) memory{instance!="2"}"#,
-    ),
-    (
-        "one_to_one_checked_filter",
-        r#"errors_total{instance!="2"} < on (job) memory{instance!="2"}"#,
     ),
     ("one_to_one_bool", "errors_total < bool requests_total"),
     ("one_to_one_filter", "errors_total < requests_total"),
@@ -278,10 +284,18 @@ const SHAPES: [(&str, &str); 135] = [
     ),
     (
         "group_left_checked",
+        "memory * on (job) group_left (team) moved",
+    ),
+    (
+        "group_left_of_many_names",
         r#"{__name__=~"requests_total|errors_total"} * on (job) group_left owner"#,
     ),
     ("group_left_bool", "memory > bool on (job) group_left owner"),
     ("group_right", "owner * on (job) group_right (team) memory"),
+    (
+        "group_right_checked",
+        "moved * on (job) group_right (team) memory",
+    ),
     (
         "comparison_of_vectors",
         "memory > on (job) group_left owner",
@@ -289,6 +303,10 @@ const SHAPES: [(&str, &str); 135] = [
     (
         "comparison_of_many_names",
         r#"{__name__=~"requests_total|errors_total"} > on (job) group_left (team) owner"#,
+    ),
+    (
+        "comparison_checked",
+        "memory > on (job) group_left (instance) owner",
     ),
     (
         "fill",
@@ -473,8 +491,11 @@ async fn duplicates_are_looked_at_where_they_matter() {
     });
 }
 
-/// All samples of a result with the bits of their values.
-fn bits(value: QueryValue) -> Vec<(String, Vec<(i64, Vec<u8>)>)> {
+/// Samples as (time, bits of the value).
+type Samples = Vec<(i64, Vec<u8>)>;
+
+/// All samples of a result by series.
+fn bits(value: QueryValue) -> Vec<(String, Samples)> {
     let QueryValue::Matrix(matrix) = value else {
         panic!("a range query gives a matrix")
     };

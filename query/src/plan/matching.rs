@@ -14,6 +14,8 @@
 //! "many" side must be computed twice. So a plan fails at any step first, and the engine then makes it again with
 //! [`Planner::lenient`] set, which looks.
 
+use std::sync::Arc;
+
 use datafusion::common::{Column, NullEquality};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
 use varve_promql::{Binary, Cardinality, VectorMatching};
@@ -26,8 +28,10 @@ use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
 use crate::functions::{Keep, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
+use crate::selector::unique_under;
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
+use varve_storage::SeriesRef;
 
 /// The vectors of the "one" side after the join.
 pub(super) const ONE: &str = "one";
@@ -75,12 +79,17 @@ pub(super) fn join_on_keys(
     Ok(join.build()?)
 }
 
-/// Whether series of a relation differ in the keys alone.
+/// Whether no two series of a relation have the same keys: by its labels, or because its series were looked at one by one.
 fn unique_by(relation: &Relation, keys: &[String]) -> bool {
     let keyed = |label: &String| keys.contains(label);
     let all = relation.labels.iter().all(keyed);
     let all_but_name = relation.labels.iter().all(|l| keyed(l) || is_name(l));
-    (relation.unique && all) || (relation.unique_without_name && all_but_name)
+    // A label that the relation no longer has tells nothing apart.
+    let kept = |name: &str| relation.has(name) && keys.iter().any(|key| key == name);
+    let differ = |series: &Arc<[SeriesRef]>| unique_under(series, kept);
+    (relation.unique && all)
+        || (relation.unique_without_name && all_but_name)
+        || relation.series.as_ref().is_some_and(differ)
 }
 
 impl Planner<'_> {

@@ -23,7 +23,7 @@ use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
 use crate::vector::{VALUE, is_mixed, label_column, vector_type};
 use crate::window::label_type;
-use varve_storage::Labels;
+use varve_storage::{Labels, SeriesRef};
 
 /// The plan of a vector expression with what is known about its rows.
 #[derive(Clone, Debug)]
@@ -40,6 +40,8 @@ pub struct Relation {
     pub unique_without_name: bool,
     /// Whether it is known already that there are no rows.
     pub empty: bool,
+    /// The series of which there is a row each, if the rows are those of a selector.
+    pub series: Option<Arc<[SeriesRef]>>,
 }
 
 /// A column by its exact name.
@@ -164,6 +166,7 @@ impl Relation {
             unique: true,
             unique_without_name,
             empty: false,
+            series: None,
         }
     }
 
