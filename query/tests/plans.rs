@@ -454,6 +454,12 @@ async fn plans_reach_the_archive() {
         ..EngineOptions::default()
     };
     let engine = Engine::new(Arc::new(stored().await), options);
+    // The histograms that show in a parameter have it planned anew.
+    let parameter = "topk(scalar(count(sizes)), memory)";
+    let by = QueryOptions::default();
+    let plan = engine.explain(parameter, 600_000, 900_000, 60_000, &by);
+    let logical = plan.await.unwrap().logical;
+    assert!(logical.contains("topk(value, Float64(3))"), "{logical}");
     for (name, query) in shapes {
         let (options, grid) = (QueryOptions::default(), (600_000, 900_000, 60_000));
         // Which metrics have native histograms is known from the first query on.
