@@ -103,6 +103,30 @@ impl Archive for MemoryArchive {
     }
 }
 
+/// What a leaf stands for, for EXPLAIN.
+fn leaf_name(
+    selector: &ResolvedSelector,
+    evaluation: &Evaluation,
+    windows: &WindowGrid,
+    mixed: bool,
+) -> String {
+    let matchers = selector.spec.matchers.iter();
+    let matchers = matchers.map(|m| format!("{}{}{:?}", m.name, m.op.as_str(), m.value));
+    let matchers: Vec<String> = matchers.collect();
+    let mut name = format!("{evaluation} {}", matchers.join(","));
+    if windows.offset_ms != 0 {
+        name += &format!(" offset={}", windows.offset_ms);
+    }
+    if let Some(at_ms) = windows.at_ms {
+        name += &format!(" @={at_ms}");
+    }
+    match (mixed, selector.statistics_only) {
+        (false, _) => name,
+        (true, false) => name + " mixed",
+        (true, true) => name + " mixed without buckets",
+    }
+}
+
 type Predicate = Box<dyn Fn(&str) -> bool + Send + Sync>;
 
 /// A matcher with its regular expression compiled.
@@ -197,16 +221,7 @@ impl SelectorSource for MemoryArchive {
             let items = values.iter().zip(&present);
             vectors.extend(items.map(|(value, present)| present.then_some(*value)));
         }
-        let name = format!(
-            "{evaluation} {}",
-            selector
-                .spec
-                .matchers
-                .iter()
-                .map(|m| format!("{}{}{:?}", m.name, m.op.as_str(), m.value))
-                .collect::<Vec<_>>()
-                .join(",")
-        );
+        let name = leaf_name(selector, evaluation, windows, mixed);
         let label_sets = selector.series.iter().map(|series| &series.labels);
         in_memory(&name, labels, label_sets, vectors.finish()?)
     }

@@ -81,19 +81,19 @@ impl ResolvedSelector {
         names
     }
 
-    /// Whether no two series become one when only the given labels are kept.
-    pub fn unique_under(&self, keep: impl Fn(&str) -> bool) -> bool {
-        let mut seen: HashSet<Labels> = HashSet::with_capacity(self.series.len());
-        self.series.iter().all(|series| {
-            let kept = series.labels.iter().filter(|(name, _)| keep(name));
-            seen.insert(Labels::from_canonical(kept).unwrap_or_else(Labels::empty))
-        })
-    }
-
     /// Whether no two series become one without their [`METADATA_LABELS`].
     pub fn unique_without_name(&self) -> bool {
-        self.unique_under(|name| !METADATA_LABELS.contains(&name))
+        unique_under(&self.series, |name| !METADATA_LABELS.contains(&name))
     }
+}
+
+/// Whether no two series become one when only the given labels are kept.
+pub fn unique_under(series: &[SeriesRef], keep: impl Fn(&str) -> bool) -> bool {
+    let mut seen: HashSet<Labels> = HashSet::with_capacity(series.len());
+    series.iter().all(|series| {
+        let kept = series.labels.iter().filter(|(name, _)| keep(name));
+        seen.insert(Labels::from_canonical(kept).unwrap_or_else(Labels::empty))
+    })
 }
 
 /// How the samples of a series become a vector of steps.

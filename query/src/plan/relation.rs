@@ -24,7 +24,7 @@ use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
 use crate::vector::{VALUE, is_mixed, label_column, vector_type};
 use crate::window::label_type;
-use varve_storage::Labels;
+use varve_storage::{Labels, SeriesRef};
 
 /// The plan of a vector expression with what is known about its rows.
 #[derive(Clone, Debug)]
@@ -43,6 +43,8 @@ pub struct Relation {
     pub empty: bool,
     /// Which rows lose their metadata labels at the end of the query.
     pub removal: Removal,
+    /// The series of which there is a row each, if the rows are those of a selector.
+    pub series: Option<Arc<[SeriesRef]>>,
 }
 
 /// A column by its exact name.
@@ -168,6 +170,7 @@ impl Relation {
             unique_without_name,
             empty: false,
             removal: Removal::None,
+            series: None,
         }
     }
 

@@ -1,6 +1,7 @@
 //! Selectors: resolved before the plan, then leaves of it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use varve_promql::{At, BinaryOp, Expr, Matcher, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
@@ -331,6 +332,7 @@ impl Planner<'_> {
         let plan = super::relation::project(plan, columns)?;
         Ok(Relation {
             unique_without_name,
+            series: Some(Arc::clone(&resolved.series)),
             ..Relation::new(plan, labels, grid)
         })
     }

@@ -31,7 +31,7 @@ impl Planner<'_> {
             BinaryOp::And | BinaryOp::Unless if lhs.empty => Ok(lhs),
             BinaryOp::Unless | BinaryOp::Or if rhs.empty => Ok(lhs),
             BinaryOp::And => masked(lhs, rhs, &keys, JoinType::Inner, VectorOp::Where),
-            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Left, VectorOp::WhereNot),
+            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Right, VectorOp::WhereNot),
             _ if lhs.empty => Ok(rhs),
             _ => self.or(lhs, rhs, &keys, grid),
         }
@@ -55,7 +55,6 @@ impl Planner<'_> {
                 false => relation,
             };
             let mut columns = united_columns(&relation, &labels, removal);
-            columns.extend(key_columns(&relation, keys, "k"));
             columns.push(lit(number).alias("side"));
             columns.push(value());
             project(relation.plan, columns)
@@ -67,12 +66,11 @@ impl Planner<'_> {
         // constants, and then find the union unsorted. An aggregation by all columns lies between them.
         let mut columns: Vec<Expr> = labels.iter().map(|name| label(name)).collect();
         columns.extend((removal == Removal::Marked).then(|| column(MARK)));
-        columns.extend(keys.iter().map(|key| column(&format!("k:{key}"))));
         columns.push(column("side"));
         let merge = CellOp::Merge(Disjoint::Labels);
         let merge = StepAggregate::call(merge, grid.steps, value());
         let plan = aggregate(plan, columns, vec![merge.alias(VALUE)])?;
-        let by = keys.iter().map(|key| column(&format!("k:{key}"))).collect();
+        let by = keys.iter().map(|key| label(key)).collect();
         let name = self.fresh("masked");
         let args = vec![value(), column("side")];
         let call = MaskWindow::call(MaskOp::Or, grid.steps, args, by, Vec::new());
@@ -150,7 +148,7 @@ fn masked(
     columns.extend(key_columns(&lhs, keys, "k"));
     columns.push(value());
     let left = project(lhs.plan.clone(), columns)?;
-    let plan = join_on_keys(left, right, join_type, keys)?;
+    let plan = join_on_keys((right, "j"), (left, "k"), join_type, keys)?;
     let args = vec![value(), column(PRESENT)];
     Relation { plan, ..lhs }.with_value(VectorFunction::call(op, steps, args))
 }

@@ -119,7 +119,11 @@ impl fmt::Display for WindowKernel {
         if let Some(at_ms) = at_ms {
             write!(f, ", @={at_ms}")?;
         }
-        write!(f, ", steps={grid}")
+        write!(f, ", steps={grid}")?;
+        match self.statistics_only {
+            true => f.write_str(", without buckets"),
+            false => Ok(()),
+        }
     }
 }
 
