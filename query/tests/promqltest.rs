@@ -16,6 +16,7 @@ use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script, run_scr
 use varve_query::source::SourceCaches;
 use varve_query::stored::StoredArchive;
 use varve_query::{Archive, EngineOptions};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
 use varve_storage::{Series, Store};
@@ -88,6 +89,7 @@ async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
         samples.extend(values.into_iter().map(|(timestamp_ms, value)| SampleRow {
             series: Arc::clone(&series),
             timestamp_ms,
+            start_timestamp_ms: NO_START_MS,
             value,
         }));
     }

@@ -11,6 +11,7 @@ use varve_compactor::{Compactor, CompactorOptions, RunOptions};
 use varve_promql::ParseOptions;
 use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script_on};
 use varve_query::{Archive, EngineOptions, StoredArchive};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
 use varve_storage::{Series, StorageUrl, Store};
@@ -143,6 +144,7 @@ async fn write(loaded: &Loaded) -> Result<Arc<dyn Archive>, Box<dyn std::error::
         rows.extend(samples.into_iter().map(|(timestamp_ms, value)| SampleRow {
             series: Arc::clone(&series),
             timestamp_ms,
+            start_timestamp_ms: NO_START_MS,
             value,
         }));
     }
