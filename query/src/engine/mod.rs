@@ -88,6 +88,9 @@ pub struct EngineOptions {
     pub batch_rows: Option<usize>,
     /// What the parser accepts.
     pub parse: ParseOptions,
+    /// Whether `rate`, `increase`, `irate`, `resets` and `start_timestamp` look at the start timestamps of samples
+    /// (Prometheus's feature `use-start-timestamps`).
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -102,6 +105,7 @@ impl Default for EngineOptions {
             partitions: 1,
             batch_rows: None,
             parse: ParseOptions::default(),
+            use_start_timestamps: false,
         }
     }
 }
@@ -340,6 +344,7 @@ impl Engine {
         let settings = Settings {
             lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms),
             subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
+            use_start_timestamps: self.options.use_start_timestamps,
         };
         let snapshot = self.archive.open().await?;
         let annotations = Annotations::new(query);

@@ -48,6 +48,8 @@ pub struct Settings {
     pub lookback_ms: i64,
     /// The step of a subquery that has none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Whether functions that know start timestamps look at them.
+    pub use_start_timestamps: bool,
 }
 
 /// Makes the plans of one query, one per slice of its grid.
