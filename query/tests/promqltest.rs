@@ -16,7 +16,6 @@ use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script, run_scr
 use varve_query::source::SourceCaches;
 use varve_query::stored::StoredArchive;
 use varve_query::{Archive, EngineOptions};
-use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
 use varve_storage::{Series, Store};
@@ -25,6 +24,7 @@ use varve_table::ArchiveReader;
 fn options() -> EngineOptions {
     EngineOptions {
         parse: ParseOptions::experimental(),
+        use_start_timestamps: true,
         ..EngineOptions::default()
     }
 }
@@ -86,11 +86,11 @@ async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
     let mut samples = Vec::new();
     for (labels, values) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        samples.extend(values.into_iter().map(|(timestamp_ms, value)| SampleRow {
+        samples.extend(values.into_iter().map(|sample| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms,
-            start_timestamp_ms: NO_START_MS,
-            value,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: sample.start_timestamp_ms,
+            value: sample.value,
         }));
     }
     let append = Append {
@@ -149,7 +149,7 @@ async fn upstream_scripts_pass_as_far_as_before() {
     let mut worse = Vec::new();
     let all = wanted.as_deref() == Some("all");
     for (name, path) in scripts {
-        // A notation that cannot be read (start timestamps) leaves a whole file for later.
+        // A notation that cannot be read leaves a whole file for later.
         let result = match run(&path).await {
             Ok(result) => result,
             Err(error) => {

@@ -11,7 +11,6 @@ use varve_compactor::{Compactor, CompactorOptions, RunOptions};
 use varve_promql::ParseOptions;
 use varve_query::promqltest::{Loaded, Outcome, ScriptResult, run_script_on};
 use varve_query::{Archive, EngineOptions, StoredArchive};
-use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::wal::{Append, SampleRow, WalOptions, WalWriter};
 use varve_storage::{Series, StorageUrl, Store};
@@ -47,6 +46,7 @@ pub(crate) async fn run(arguments: &TestArguments) -> Result<(), Failure> {
     } = &arguments.what;
     let options = EngineOptions {
         parse: ParseOptions::experimental(),
+        use_start_timestamps: true,
         ..EngineOptions::default()
     };
     let mut table = Table::new(["file", "passed>", "failed>", "not supported>"]);
@@ -141,11 +141,11 @@ async fn write(loaded: &Loaded) -> Result<Arc<dyn Archive>, Box<dyn std::error::
     let mut rows = Vec::new();
     for (labels, samples) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        rows.extend(samples.into_iter().map(|(timestamp_ms, value)| SampleRow {
+        rows.extend(samples.into_iter().map(|sample| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms,
-            start_timestamp_ms: NO_START_MS,
-            value,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: sample.start_timestamp_ms,
+            value: sample.value,
         }));
     }
     rows.sort_by_key(|row| row.timestamp_ms);
