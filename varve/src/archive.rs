@@ -64,7 +64,7 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, use-start-timestamps
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -76,15 +76,20 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// What the parser accepts with these. What it does not know is said and passed over, as in Prometheus.
-    fn parse_options(&self) -> ParseOptions {
-        let mut options = ParseOptions::stable();
+    /// Options of an engine with these. What is not known is said and passed over, as in Prometheus.
+    fn engine_options(&self) -> EngineOptions {
+        let mut options = EngineOptions {
+            parse: ParseOptions::stable(),
+            ..EngineOptions::default()
+        };
+        let parse = &mut options.parse;
         for name in &self.names {
             match name.trim() {
-                "promql-experimental-functions" => options.experimental_functions = true,
-                "promql-duration-expr" => options.duration_expressions = true,
-                "promql-extended-range-selectors" => options.extended_range_selectors = true,
-                "promql-binop-fill-modifiers" => options.fill_modifiers = true,
+                "promql-experimental-functions" => parse.experimental_functions = true,
+                "promql-duration-expr" => parse.duration_expressions = true,
+                "promql-extended-range-selectors" => parse.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
+                "use-start-timestamps" => options.use_start_timestamps = true,
                 "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
@@ -114,8 +119,7 @@ pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> 
         timeout: limits.timeout,
         lookback_ms: i64::try_from(limits.lookback.as_millis()).unwrap_or(i64::MAX),
         cells_max: limits.max_samples,
-        parse: limits.features.parse_options(),
-        ..EngineOptions::default()
+        ..limits.features.engine_options()
     };
     Arc::new(Engine::new(Arc::new(archive), options))
 }
