@@ -88,6 +88,15 @@ const SHAPES: [(&str, &str); 27] = [
     ),
 ];
 
+/// Queries in which names that go at the end are mixed with names that stay.
+const MIXED_NAMES: [&str; 5] = [
+    "rate(memory[5m]) or errors_total",
+    "sum by (__name__) (rate(memory[5m]) or errors_total)",
+    "topk by (job) (1, -memory or on (instance, job, __name__) requests_total)",
+    "label_replace(rate({__name__=~\"requests_total|errors_total\"}[5m]), \"__name__\", \"$1\", \"__name__\", \"(r).*\")",
+    "quantile by (__name__, job) (0.3, label_replace(-memory, \"__name__\", \"set\", \"instance\", \"2\"))",
+];
+
 #[tokio::test]
 async fn plans_have_their_shapes() {
     let engine = engine(|_| {});
@@ -120,7 +129,7 @@ fn bits(value: QueryValue) -> Vec<(String, Vec<(i64, u64)>)> {
 
 proptest! {
     #![proptest_config(ProptestConfig {
-        cases: 16,
+        cases: 32,
         failure_persistence: None,
         ..ProptestConfig::default()
     })]
@@ -129,13 +138,17 @@ proptest! {
     /// are not: they are computed on one partition.
     #[test]
     fn results_do_not_depend_on_execution(
-        shape in 0..SHAPES.len(),
+        shape in 0..SHAPES.len() + MIXED_NAMES.len(),
+        delayed in any::<bool>(),
         partitions in 1_usize..5,
         batch_rows in 1_usize..4,
         slice_steps in 16_usize..40,
         step_ms in 1_000_i64..20_000,
     ) {
-        let (name, query) = SHAPES[shape];
+        let (name, query) = match SHAPES.get(shape) {
+            Some(shape) => *shape,
+            None => ("mixed_names", MIXED_NAMES[shape - SHAPES.len()]),
+        };
         prop_assume!(name != "avg" && name != "stddev");
         let runtime = tokio::runtime::Runtime::new().unwrap();
         let range = |engine: Engine| runtime.block_on(async move {
@@ -143,8 +156,9 @@ proptest! {
             let result = engine.range(query, 300_000, 1_200_000, step_ms, &options).await;
             result.map(|result| bits(result.value)).map_err(|error| error.to_string())
         });
-        let whole = range(engine(|_| {}));
+        let whole = range(engine(|options| options.delayed_name_removal = delayed));
         let cut = range(engine(|options| {
+            options.delayed_name_removal = delayed;
             options.partitions = partitions;
             options.batch_rows = Some(batch_rows);
             options.slice_cells = slice_steps;

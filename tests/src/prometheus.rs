@@ -24,6 +24,15 @@ impl Prometheus {
     /// Starts one below a folder with a configuration: that of `VARVE_TEST_PROMETHEUS`, or the installed one, which is version 2.42 on
     /// Debian 12. It takes remote writes too. `None` where there is none.
     pub async fn start(folder: &Path, config: &str) -> Result<Option<Self>, Failure> {
+        Self::start_with(folder, config, "promql-experimental-functions").await
+    }
+
+    /// [`Prometheus::start`] with features, of which it passes over those that it does not know.
+    pub async fn start_with(
+        folder: &Path,
+        config: &str,
+        features: &str,
+    ) -> Result<Option<Self>, Failure> {
         let chosen = std::env::var_os("VARVE_TEST_PROMETHEUS").map(PathBuf::from);
         let Some(program) = chosen.or_else(|| process::find("prometheus")) else {
             return Ok(None);
@@ -39,7 +48,7 @@ impl Prometheus {
             "--storage.tsdb.retention.time=100y".to_owned(),
             "--web.enable-remote-write-receiver".to_owned(),
             "--web.enable-admin-api".to_owned(),
-            "--enable-feature=promql-experimental-functions".to_owned(),
+            format!("--enable-feature={features}"),
         ];
         let mut program = Program::start("prometheus", &program, arguments, &[], folder)?;
         let client = ApiClient::new(format!("http://127.0.0.1:{port}"));

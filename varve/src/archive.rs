@@ -64,7 +64,7 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, use-start-timestamps
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -76,27 +76,31 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// Options of an engine with these. What is not known is said and passed over, as in Prometheus.
+    /// The settings of an engine with these. What is not known is said and passed over, as in Prometheus.
     fn engine_options(&self) -> EngineOptions {
-        let mut options = EngineOptions {
-            parse: ParseOptions::stable(),
-            ..EngineOptions::default()
-        };
-        let parse = &mut options.parse;
+        let mut parse = ParseOptions::stable();
+        let mut delayed_name_removal = false;
+        let mut use_start_timestamps = false;
         for name in &self.names {
             match name.trim() {
                 "promql-experimental-functions" => parse.experimental_functions = true,
                 "promql-duration-expr" => parse.duration_expressions = true,
                 "promql-extended-range-selectors" => parse.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
-                "use-start-timestamps" => options.use_start_timestamps = true,
+                "promql-delayed-name-removal" => delayed_name_removal = true,
+                "use-start-timestamps" => use_start_timestamps = true,
                 "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
                 }
             }
         }
-        options
+        EngineOptions {
+            delayed_name_removal,
+            parse,
+            use_start_timestamps,
+            ..EngineOptions::default()
+        }
     }
 }
 
@@ -144,4 +148,30 @@ pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum
         Arc::new(HttpMetrics::default()),
         limits.api_options(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(names: &[&str]) -> EngineOptions {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Features { names }.engine_options()
+    }
+
+    #[test]
+    fn features_have_the_names_of_prometheus() {
+        let none = options(&[]);
+        assert_eq!(none.parse, ParseOptions::stable());
+        assert!(!none.delayed_name_removal && !none.use_start_timestamps);
+        assert!(options(&["use-start-timestamps"]).use_start_timestamps);
+        assert!(options(&["promql-delayed-name-removal", "other"]).delayed_name_removal);
+        let all = [
+            "promql-experimental-functions",
+            " promql-duration-expr",
+            "promql-extended-range-selectors",
+            "promql-binop-fill-modifiers",
+        ];
+        assert_eq!(options(&all).parse, ParseOptions::experimental());
+    }
 }

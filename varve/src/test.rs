@@ -1,7 +1,8 @@
 //! `varve test promql`: runs test scripts for PromQL, in Prometheus's format, on the way that samples and queries really take.
 //!
 //! What a script loads becomes an archive in memory of the process: the first half of the time is compacted into the tables, the second
-//! stays in the write-ahead log. Every query goes through the engine of `varve serve`, with all experimental parts of the language.
+//! stays in the write-ahead log. Every query goes through the engine of `varve serve`, with all experimental parts of the language
+//! and with metric names removed at the end, as Prometheus runs such scripts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,6 +46,7 @@ pub(crate) async fn run(arguments: &TestArguments) -> Result<(), Failure> {
         show_unsupported,
     } = &arguments.what;
     let options = EngineOptions {
+        delayed_name_removal: true,
         parse: ParseOptions::experimental(),
         use_start_timestamps: true,
         ..EngineOptions::default()

@@ -94,9 +94,7 @@ impl Planner<'_> {
             args.push(scalar);
         }
         let result = VectorFunction::call(op, grid.steps, args);
-        Relation { plan, ..vector }
-            .with_value(result)?
-            .without_name()
+        self.unnamed(Relation { plan, ..vector }.with_value(result)?)
     }
 
     /// A part of the date of each sample's value, or of the step's time.
@@ -126,7 +124,7 @@ impl Planner<'_> {
         }
         let vector = self.vector_with(arg, grid, needs)?;
         let times = VectorFunction::call(VectorOp::StepTime(grid), grid.steps, vec![value()]);
-        vector.with_value(times)?.without_name()
+        self.unnamed(vector.with_value(times)?)
     }
 
     /// The start timestamp of each raw sample of a selector. Results of expressions have none, and without the option nothing has.
@@ -154,6 +152,6 @@ impl Planner<'_> {
         let lookback_ms = self.settings.lookback_ms;
         let leaf = Leaf::of(selector, &evaluation, (lookback_ms, 0), selector.span)?;
         let times = self.leaf(&leaf, grid, needs)?;
-        times.without_name()
+        self.unnamed(times)
     }
 }

@@ -20,6 +20,7 @@ use varve_promql::{Binary, Cardinality, VectorMatching};
 
 use super::Planner;
 use super::binary::drops_name;
+use super::names::Removal;
 use super::relation::{Relation, aggregate, column, is_metadata, label, project, value};
 use super::selectors::is_name;
 use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
@@ -177,7 +178,9 @@ impl Planner<'_> {
         grid: StepGrid,
     ) -> Result<Relation> {
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        let labels = result_labels(node, matching, many);
+        // Prometheus does not ask here whether the names of the operands were to go.
+        let delayed = self.settings.delayed_name_removal;
+        let labels = result_labels(node, matching, many, delayed);
         let columns: Vec<Expr> = labels
             .iter()
             .map(|name| match matching.include.contains(name) {
@@ -202,8 +205,13 @@ impl Planner<'_> {
             .filter(|name| !matching.include.contains(name))
             .cloned()
             .collect();
+        // Types and units are matched, and arithmetic takes them away: results of several match groups may be one series.
+        let may_meet = one_to_one
+            && keys
+                .iter()
+                .any(|key| is_metadata(key) && !labels.contains(key));
         let proven = match one_to_one {
-            true => unique_by(many, keys),
+            true => unique_by(many, keys) && !may_meet,
             false => unique_by(many, &kept),
         };
         let why = match one_to_one {
@@ -214,14 +222,18 @@ impl Planner<'_> {
             columns.extend(more);
             columns
         };
+        let merge = |name: &str| {
+            let why = if may_meet { Disjoint::Labels } else { why };
+            StepAggregate::call(CellOp::Merge(why), steps, column(name))
+        };
         let by_labels = |labels: &[String]| labels.iter().map(|name| label(name)).collect();
         let by: Vec<Expr> = by_labels(&labels);
-        let merge = |name: &str| StepAggregate::call(CellOp::Merge(why), steps, column(name));
-        let filters = node.op.is_comparison() && !node.return_bool;
+        // Whether the result may have names in which two series of a match group differ.
+        let keeps_names = node.op.is_comparison() && (delayed || !node.return_bool);
         let plan = if proven {
             let result = VectorFunction::call(op, steps, vec![a, b]);
             project(joined, with(columns, vec![result.alias(VALUE)]))?
-        } else if filters {
+        } else if keeps_names || may_meet {
             // Pairs are checked before the comparison drops any.
             let both = |x: &Expr, y: &Expr| {
                 VectorFunction::call(VectorOp::Where, steps, vec![x.clone(), y.clone()])
@@ -252,15 +264,28 @@ impl Planner<'_> {
             let plan = project(joined, with(columns, vec![result.alias(VALUE)]))?;
             aggregate(plan, by, vec![merge(VALUE).alias(VALUE)])?
         };
-        Ok(Relation::new(plan, labels, grid))
+        let removal = match delayed && node.return_bool {
+            true => Removal::All,
+            false => Removal::None,
+        };
+        Ok(Relation {
+            removal,
+            ..Relation::new(plan, labels, grid)
+        })
     }
 }
 
 /// The labels of the result: the match key for one-to-one, else those of the "many" side with the included ones.
-fn result_labels(node: &Binary, matching: &VectorMatching, many: &Relation) -> Vec<String> {
+fn result_labels(
+    node: &Binary,
+    matching: &VectorMatching,
+    many: &Relation,
+    delayed: bool,
+) -> Vec<String> {
     let listed = |label: &str| matching.labels.iter().any(|name| name == label);
     let mut labels = many.labels.clone();
-    if drops_name(node) {
+    // Arithmetic takes them away at once in any case.
+    if drops_name(node) && !(delayed && node.return_bool) {
         labels.retain(|label| !is_metadata(label));
     }
     if matching.cardinality == Cardinality::OneToOne {

@@ -335,8 +335,9 @@ impl Planner<'_> {
         }
         let unique_without_name = resolved.unique_without_name();
         let mut labels = resolved.label_names();
-        // Where the name may have to be dropped, rows must be told apart by all their labels.
-        if let (Needs::Only(needed), true) = (needs, unique_without_name) {
+        // Where the name may have to be dropped before, rows must be told apart by all their labels.
+        let may_merge = !unique_without_name && !self.settings.delayed_name_removal;
+        if let (Needs::Only(needed), false) = (needs, may_merge) {
             labels.retain(|label| needed.contains(label));
         }
         let windows = WindowGrid {

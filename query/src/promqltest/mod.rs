@@ -6,6 +6,7 @@
 //! Flow: [`script`] reads the commands, [`series`] the notation of samples; [`load`] has what was loaded; [`run`] executes, and
 //! [`compare`] tells differences.
 
+mod at;
 mod compare;
 mod load;
 pub mod run;

@@ -259,6 +259,9 @@ impl ExecutionPlan for SeriesWindowExec {
     }
 }
 
+/// Bytes of output from which a batch is handed on, however few rows it has: native histograms are large.
+const OUTPUT_BYTES_MAX: usize = 32 << 20;
+
 /// The metric that counts samples which entered a run.
 pub const SAMPLES_READ: &str = "samples_read";
 
@@ -343,7 +346,8 @@ impl WindowState {
                     }
                 }
             }
-            if self.output.rows() >= self.batch_rows {
+            if self.output.rows() >= self.batch_rows || self.output.heap_bytes() > OUTPUT_BYTES_MAX
+            {
                 self.reserve()?;
                 return Ok(row + 1);
             }
