@@ -91,6 +91,7 @@ async fn stored() -> StoredArchive {
         samples.extend(values.into_iter().map(|(timestamp_ms, value)| SampleRow {
             series: Arc::clone(&series),
             timestamp_ms,
+            start_timestamp_ms: 0,
             value,
         }));
     }
@@ -494,6 +495,7 @@ async fn duplicates_are_looked_at_where_they_matter() {
         lookback_ms: 300_000,
         subquery_step_ms: 60_000,
         delayed_name_removal: false,
+        use_start_timestamps: false,
     };
     let source = archive().open().await.unwrap().source;
     let resolved = Resolved::of(&expr, grid, settings, source.as_ref());

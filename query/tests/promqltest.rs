@@ -32,6 +32,7 @@ fn options(delayed_name_removal: bool) -> EngineOptions {
     EngineOptions {
         delayed_name_removal,
         parse: ParseOptions::experimental(),
+        use_start_timestamps: true,
         ..EngineOptions::default()
     }
 }
@@ -106,10 +107,11 @@ async fn stored(loaded: &Loaded) -> Result<Arc<dyn Archive>, String> {
     let mut samples = Vec::new();
     for (labels, values) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        samples.extend(values.into_iter().map(|(timestamp_ms, value)| SampleRow {
+        samples.extend(values.into_iter().map(|sample| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms,
-            value,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: sample.start_timestamp_ms,
+            value: sample.value,
         }));
     }
     let append = Append {
@@ -181,7 +183,7 @@ async fn upstream(counts: &str, options: EngineOptions) {
         .map(|(name, path)| (name, tokio::spawn(async move { run(&path, options).await })))
         .collect();
     for (name, running) in runs {
-        // A notation that cannot be read (start timestamps) leaves a whole file for later.
+        // A notation that cannot be read leaves a whole file for later.
         let result = match running.await.unwrap() {
             Ok(result) => result,
             Err(error) => {

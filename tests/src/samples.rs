@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use varve_ingest::exposition::{Entry, ExpositionError, Format, Parser};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::wal::SampleRow;
 use varve_storage::{Labels, SampleValue, Series, SeriesRef, stale_nan};
 
@@ -27,6 +28,7 @@ pub fn float(series: &SeriesRef, timestamp_ms: i64, value: f64) -> SampleRow {
     SampleRow {
         series: Arc::clone(series),
         timestamp_ms,
+        start_timestamp_ms: NO_START_MS,
         value: SampleValue::Float(value),
     }
 }

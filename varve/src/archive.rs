@@ -64,7 +64,7 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -80,6 +80,7 @@ impl Features {
     fn engine_options(&self) -> EngineOptions {
         let mut parse = ParseOptions::stable();
         let mut delayed_name_removal = false;
+        let mut use_start_timestamps = false;
         for name in &self.names {
             match name.trim() {
                 "promql-experimental-functions" => parse.experimental_functions = true,
@@ -87,6 +88,7 @@ impl Features {
                 "promql-extended-range-selectors" => parse.extended_range_selectors = true,
                 "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
                 "promql-delayed-name-removal" => delayed_name_removal = true,
+                "use-start-timestamps" => use_start_timestamps = true,
                 "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
@@ -96,6 +98,7 @@ impl Features {
         EngineOptions {
             delayed_name_removal,
             parse,
+            use_start_timestamps,
             ..EngineOptions::default()
         }
     }
@@ -160,7 +163,8 @@ mod tests {
     fn features_have_the_names_of_prometheus() {
         let none = options(&[]);
         assert_eq!(none.parse, ParseOptions::stable());
-        assert!(!none.delayed_name_removal);
+        assert!(!none.delayed_name_removal && !none.use_start_timestamps);
+        assert!(options(&["use-start-timestamps"]).use_start_timestamps);
         assert!(options(&["promql-delayed-name-removal", "other"]).delayed_name_removal);
         let all = [
             "promql-experimental-functions",

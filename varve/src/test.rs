@@ -48,6 +48,7 @@ pub(crate) async fn run(arguments: &TestArguments) -> Result<(), Failure> {
     let options = EngineOptions {
         delayed_name_removal: true,
         parse: ParseOptions::experimental(),
+        use_start_timestamps: true,
         ..EngineOptions::default()
     };
     let mut table = Table::new(["file", "passed>", "failed>", "not supported>"]);
@@ -142,10 +143,11 @@ async fn write(loaded: &Loaded) -> Result<Arc<dyn Archive>, Box<dyn std::error::
     let mut rows = Vec::new();
     for (labels, samples) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        rows.extend(samples.into_iter().map(|(timestamp_ms, value)| SampleRow {
+        rows.extend(samples.into_iter().map(|sample| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms,
-            value,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: sample.start_timestamp_ms,
+            value: sample.value,
         }));
     }
     rows.sort_by_key(|row| row.timestamp_ms);

@@ -91,6 +91,9 @@ pub struct EngineOptions {
     pub delayed_name_removal: bool,
     /// What the parser accepts.
     pub parse: ParseOptions,
+    /// Whether `rate`, `increase`, `irate`, `resets` and `start_timestamp` look at the start timestamps of samples
+    /// (Prometheus's feature `use-start-timestamps`).
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -106,6 +109,7 @@ impl Default for EngineOptions {
             batch_rows: None,
             delayed_name_removal: false,
             parse: ParseOptions::default(),
+            use_start_timestamps: false,
         }
     }
 }
@@ -344,6 +348,7 @@ impl Engine {
         let settings = Settings {
             lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms),
             subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
+            use_start_timestamps: self.options.use_start_timestamps,
             delayed_name_removal: self.options.delayed_name_removal,
         };
         let snapshot = self.archive.open().await?;

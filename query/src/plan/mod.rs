@@ -49,6 +49,8 @@ pub struct Settings {
     pub lookback_ms: i64,
     /// The step of a subquery that has none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Whether functions that know start timestamps look at them.
+    pub use_start_timestamps: bool,
     /// Whether metric names are removed at the end of the query, and not by each operation; see [`names`].
     pub delayed_name_removal: bool,
 }

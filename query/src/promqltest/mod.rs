@@ -13,5 +13,5 @@ pub mod run;
 pub mod script;
 pub mod series;
 
-pub use load::Loaded;
+pub use load::{Loaded, LoadedSample};
 pub use run::{CaseResult, Outcome, ScriptResult, run_script, run_script_on};

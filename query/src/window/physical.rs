@@ -334,8 +334,9 @@ impl WindowState {
             if series.is_some() {
                 match slices.between(row, min_ms, max_ms)? {
                     Found::Samples(part) => {
+                        let values = part.values();
                         self.run
-                            .append(part.timestamps, part.values(), &part.histograms);
+                            .append(part.timestamps, values, &part.histograms, part.starts);
                         self.samples_read.add(part.timestamps.len());
                     }
                     Found::Histograms => {
@@ -368,13 +369,17 @@ impl WindowState {
                 ..
             } = self;
             if let (Some(series), false) = (series_set.series().get(index), run.is_empty()) {
-                match run.floats() {
-                    Some(samples) => output.push(&series.labels, |slots| {
-                        kernel.evaluate(samples, scratch, slots)
+                let labels = &series.labels;
+                match (run.floats(), run.started_floats()) {
+                    (Some(samples), _) => {
+                        output.push(labels, |slots| kernel.evaluate(samples, scratch, slots))?;
+                    }
+                    (None, Some(samples)) => output.push(labels, |slots| {
+                        kernel.evaluate_started(labels, samples, scratch, slots)
                     })?,
-                    None => {
-                        kernel.evaluate_mixed(&series.labels, run.all(), scratch, items)?;
-                        output.push_samples(&series.labels, items);
+                    (None, None) => {
+                        kernel.evaluate_mixed(labels, run.all(), scratch, items)?;
+                        output.push_samples(labels, items);
                     }
                 }
             }
