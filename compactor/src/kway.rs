@@ -74,16 +74,7 @@ impl Row {
                         &row.series.labels,
                     ));
                 }
-                if into.histograms.is_empty() && row.histograms.is_empty() {
-                    into.timestamps.extend_from_slice(&row.timestamps);
-                    into.values.extend_from_slice(&row.values);
-                } else {
-                    for (index, time) in row.timestamps.iter().enumerate() {
-                        if let Some(value) = row.value(index) {
-                            into.push(*time, &value);
-                        }
-                    }
-                }
+                into.append(&row);
             }
             (Self::Series(into), Self::Series(row)) => {
                 if into.series.id != row.series.id {
@@ -103,7 +94,10 @@ impl Row {
     /// Bytes in memory, about.
     pub(crate) fn weight(&self) -> usize {
         match self {
-            Self::Samples(row) => row.len() * 16 + row.histograms.len() * 256 + ROW_BYTES,
+            Self::Samples(row) => {
+                let starts = row.start_timestamps.len() * 8;
+                row.len() * 16 + row.histograms.len() * 256 + starts + ROW_BYTES
+            }
             _ => ROW_BYTES,
         }
     }
@@ -212,8 +206,9 @@ pub(crate) fn push_samples(
         let part = start..end;
         let timestamps = row.timestamps.get(part.clone()).unwrap_or_default();
         let values = row.values.get(part.clone()).unwrap_or_default();
-        let histograms = row.histograms.get(part).unwrap_or_default();
-        builder.push(&row.series, timestamps, values, histograms)?;
+        let histograms = row.histograms.get(part.clone()).unwrap_or_default();
+        let starts = row.start_timestamps.get(part).unwrap_or_default();
+        builder.push(&row.series, timestamps, values, histograms, starts)?;
         start = end;
     }
     Ok(())

@@ -168,6 +168,7 @@ async fn day_file(store: &Store) -> (ArchiveParts, ResolvedSelector) {
         series,
         histograms: false,
         statistics_only: false,
+        start_timestamps: false,
     };
     (parts, resolved)
 }

@@ -20,6 +20,8 @@ struct Entries {
     infos: Texts,
     /// By metric name.
     monotonicity: BTreeMap<String, (Span, Monotonicity)>,
+    /// Warnings of which Prometheus says how often they came.
+    counted: BTreeMap<String, (Span, usize)>,
 }
 
 /// Texts, with the expression that each is about if it is about one.
@@ -105,6 +107,17 @@ impl Annotations {
     /// Adds what is to be said about native histograms of a metric, whose name is empty where it is gone.
     pub fn note(&self, note: Note, metric: &str, span: Span) {
         let text = note.text(metric);
+        if note == Note::StartTimeOverlap {
+            return self.lock(|entries| {
+                let entry = entries.counted.entry(text).or_insert((span, 0));
+                entry.0 = if span.start < entry.0.start {
+                    span
+                } else {
+                    entry.0
+                };
+                entry.1 += 1;
+            });
+        }
         match note.severity() {
             Severity::Warning => self.warn(&text, span),
             Severity::Info => self.info(&text, span),
@@ -117,6 +130,7 @@ impl Annotations {
             entries.warnings.retain(|_, span| span.is_none());
             entries.infos.retain(|_, span| span.is_none());
             entries.monotonicity.clear();
+            entries.counted.clear();
         });
     }
 
@@ -149,8 +163,17 @@ impl Annotations {
             let mut infos = entries.infos.clone();
             let repaired = entries.monotonicity.iter();
             infos.extend(repaired.map(|(metric, (span, found))| (found.text(metric), Some(*span))));
+            let mut warnings = entries.warnings.clone();
+            for (text, (span, count)) in &entries.counted {
+                let occurrences = match count {
+                    1 => String::new(),
+                    count => format!(" ({count} occurrences)"),
+                };
+                let text = format!("PromQL warning: {text}{occurrences}");
+                warnings.insert(text, Some(*span));
+            }
             lists = (
-                self.listed(&entries.warnings, "warning"),
+                self.listed(&warnings, "warning"),
                 self.listed(&infos, "info"),
             );
         });
@@ -221,6 +244,21 @@ impl Hash for Annotations {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn overlaps_are_counted() {
+        let annotations = Annotations::new("rate(a[5m]) + rate(a[5m])");
+        annotations.note(Note::StartTimeOverlap, "a", Span::new(19, 24));
+        let text = "PromQL warning: sample has start time that overlaps with previous sample timestamp for metric \"a\"";
+        assert_eq!(annotations.lists().0, [format!("{text} (1:20)")]);
+        annotations.note(Note::StartTimeOverlap, "a", Span::new(5, 10));
+        assert_eq!(
+            annotations.lists().0,
+            [format!("{text} (2 occurrences) (1:6)")]
+        );
+        annotations.restart();
+        assert!(annotations.lists().0.is_empty());
+    }
 
     #[test]
     fn entries_are_counted_once_and_say_where() {

@@ -10,10 +10,13 @@ use datafusion::logical_expr::LogicalPlan;
 use regex::Regex;
 use varve_promql::regex::anchored_regex;
 use varve_promql::{MatchOp, Matcher};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::{FloatHistogram, Labels, SampleValue, Series, SeriesRef, is_stale_nan};
 
 use crate::annotations::NotesAt;
-use crate::kernels::{MixedSamples, Samples, Scratch, StepOutput, WindowGrid, without_buckets};
+use crate::kernels::{
+    MixedSamples, Samples, Scratch, StartedSamples, StepOutput, WindowGrid, without_buckets,
+};
 use crate::plan::relation::in_memory;
 use crate::result::MatrixSeries;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
@@ -26,13 +29,15 @@ struct Column {
     values: Vec<f64>,
     /// As many items as timestamps, or none at all.
     histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// As many start timestamps in milliseconds, or none at all.
+    starts: Vec<i64>,
 }
 
 impl Column {
-    fn of(samples: BTreeMap<i64, SampleValue>) -> Self {
+    fn of(samples: BTreeMap<i64, (i64, SampleValue)>) -> Self {
         let mut column = Self::default();
         let mut any = false;
-        for (time_ms, sample) in samples {
+        for (time_ms, (start_ms, sample)) in samples {
             let (value, histogram) = match sample {
                 SampleValue::Float(value) => (value, None),
                 // A stale marker is the same for both kinds.
@@ -43,20 +48,26 @@ impl Column {
             column.timestamps.push(time_ms);
             column.values.push(value);
             column.histograms.push(histogram);
+            column.starts.push(start_ms);
         }
         if !any {
             column.histograms.clear();
         }
+        if column.starts.iter().all(|start| *start == NO_START_MS) {
+            column.starts.clear();
+        }
         column
     }
 
-    fn samples(&self) -> MixedSamples<'_> {
+    /// The samples, with what is known of their starts if that is to be read.
+    fn samples(&self, starts: bool) -> MixedSamples<'_> {
         MixedSamples {
             floats: Samples {
                 timestamps: &self.timestamps,
                 values: &self.values,
             },
             histograms: &self.histograms,
+            starts: if starts { &self.starts } else { &[] },
         }
     }
 }
@@ -81,7 +92,18 @@ impl MemoryArchive {
     where
         I: IntoIterator<Item = (i64, SampleValue)>,
     {
-        let mut all: BTreeMap<Labels, BTreeMap<i64, SampleValue>> = BTreeMap::new();
+        Self::with_starts(series.into_iter().map(|(labels, samples)| {
+            let samples = samples.into_iter();
+            (labels, samples.map(|(t, v)| (t, (NO_START_MS, v))))
+        }))
+    }
+
+    /// [`MemoryArchive::with_samples`] with a start timestamp in milliseconds before each value.
+    pub fn with_starts<I>(series: impl IntoIterator<Item = (Labels, I)>) -> Self
+    where
+        I: IntoIterator<Item = (i64, (i64, SampleValue))>,
+    {
+        let mut all: BTreeMap<Labels, BTreeMap<i64, (i64, SampleValue)>> = BTreeMap::new();
         for (labels, samples) in series {
             all.entry(labels).or_default().extend(samples);
         }
@@ -100,6 +122,30 @@ impl Archive for MemoryArchive {
             warnings: Vec::new(),
             bill: None,
         })
+    }
+}
+
+/// What a leaf stands for, for EXPLAIN.
+fn leaf_name(
+    selector: &ResolvedSelector,
+    evaluation: &Evaluation,
+    windows: &WindowGrid,
+    mixed: bool,
+) -> String {
+    let matchers = selector.spec.matchers.iter();
+    let matchers = matchers.map(|m| format!("{}{}{:?}", m.name, m.op.as_str(), m.value));
+    let matchers: Vec<String> = matchers.collect();
+    let mut name = format!("{evaluation} {}", matchers.join(","));
+    if windows.offset_ms != 0 {
+        name += &format!(" offset={}", windows.offset_ms);
+    }
+    if let Some(at_ms) = windows.at_ms {
+        name += &format!(" @={at_ms}");
+    }
+    match (mixed, selector.statistics_only) {
+        (false, _) => name,
+        (true, false) => name + " mixed",
+        (true, true) => name + " mixed without buckets",
     }
 }
 
@@ -153,6 +199,7 @@ impl SelectorSource for MemoryArchive {
             series: found.into(),
             histograms,
             statistics_only: false,
+            start_timestamps: false,
         })
     }
 
@@ -171,10 +218,11 @@ impl SelectorSource for MemoryArchive {
         let mut items = Vec::new();
         let none = Column::default();
         for series in selector.series.iter() {
-            let samples = self.series.get(&series.labels).unwrap_or(&none).samples();
+            let column = self.series.get(&series.labels).unwrap_or(&none);
+            let samples = column.samples(selector.start_timestamps);
+            let name = series.labels.metric_name();
+            let mut note = |note| notes.note(note, name);
             if !samples.histograms.is_empty() {
-                let name = series.labels.metric_name();
-                let mut note = |note| notes.note(note, name);
                 items.clear();
                 let histograms;
                 let mut samples = samples;
@@ -193,20 +241,21 @@ impl SelectorSource for MemoryArchive {
                 values: &mut values,
                 present: &mut present,
             };
-            evaluation.evaluate(samples.floats, windows, &mut scratch, &mut out)?;
+            match samples.starts.is_empty() {
+                true => evaluation.evaluate(samples.floats, windows, &mut scratch, &mut out)?,
+                false => {
+                    let started = StartedSamples {
+                        samples: samples.floats,
+                        starts: samples.starts,
+                    };
+                    let (scratch, out) = (&mut scratch, &mut out);
+                    evaluation.evaluate_started(started, windows, scratch, &mut note, out)?;
+                }
+            }
             let items = values.iter().zip(&present);
             vectors.extend(items.map(|(value, present)| present.then_some(*value)));
         }
-        let name = format!(
-            "{evaluation} {}",
-            selector
-                .spec
-                .matchers
-                .iter()
-                .map(|m| format!("{}{}{:?}", m.name, m.op.as_str(), m.value))
-                .collect::<Vec<_>>()
-                .join(",")
-        );
+        let name = leaf_name(selector, evaluation, windows, mixed);
         let label_sets = selector.series.iter().map(|series| &series.labels);
         in_memory(&name, labels, label_sets, vectors.finish()?)
     }
@@ -223,7 +272,7 @@ impl SelectorSource for MemoryArchive {
                 continue;
             };
             let mut found = MatrixSeries::new(series.labels.clone());
-            let samples = column.samples();
+            let samples = column.samples(false);
             for (time_ms, value) in samples.iter() {
                 if (min_ms..=max_ms).contains(&time_ms) && !value.is_stale() {
                     found.push(time_ms, value);

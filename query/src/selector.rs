@@ -19,10 +19,10 @@ use varve_storage::{Labels, METRIC_NAME, SampleValue, SeriesRef};
 
 use crate::annotations::NotesAt;
 use crate::kernels::{
-    Lookback, MixedSamples, RangeFunction, Reach, Samples, Scratch, StepArg, StepOutput,
-    WindowGrid, evaluate_extended, evaluate_extended_mixed, evaluate_instant,
-    evaluate_instant_mixed, evaluate_range, evaluate_range_mixed, evaluate_smoothed,
-    evaluate_smoothed_mixed,
+    Lookback, MixedSamples, RangeFunction, Reach, Samples, Scratch, StartedSamples, StepArg,
+    StepOutput, WindowGrid, evaluate_extended, evaluate_extended_mixed, evaluate_extended_started,
+    evaluate_instant, evaluate_instant_mixed, evaluate_instant_started, evaluate_range,
+    evaluate_range_mixed, evaluate_range_started, evaluate_smoothed, evaluate_smoothed_mixed,
 };
 use crate::result::MatrixSeries;
 use crate::{Error, Result};
@@ -53,6 +53,8 @@ pub struct ResolvedSelector {
     pub histograms: bool,
     /// Whether nothing but counts and sums of native histograms matters, so that buckets need not be kept.
     pub statistics_only: bool,
+    /// Whether start timestamps are to be read: the function of the samples looks at them. Without it, none is known.
+    pub start_timestamps: bool,
 }
 
 impl ResolvedSelector {
@@ -81,19 +83,19 @@ impl ResolvedSelector {
         names
     }
 
-    /// Whether no two series become one when only the given labels are kept.
-    pub fn unique_under(&self, keep: impl Fn(&str) -> bool) -> bool {
-        let mut seen: HashSet<Labels> = HashSet::with_capacity(self.series.len());
-        self.series.iter().all(|series| {
-            let kept = series.labels.iter().filter(|(name, _)| keep(name));
-            seen.insert(Labels::from_canonical(kept).unwrap_or_else(Labels::empty))
-        })
-    }
-
     /// Whether no two series become one without their [`METADATA_LABELS`].
     pub fn unique_without_name(&self) -> bool {
-        self.unique_under(|name| !METADATA_LABELS.contains(&name))
+        unique_under(&self.series, |name| !METADATA_LABELS.contains(&name))
     }
+}
+
+/// Whether no two series become one when only the given labels are kept.
+pub fn unique_under(series: &[SeriesRef], keep: impl Fn(&str) -> bool) -> bool {
+    let mut seen: HashSet<Labels> = HashSet::with_capacity(series.len());
+    series.iter().all(|series| {
+        let kept = series.labels.iter().filter(|(name, _)| keep(name));
+        seen.insert(Labels::from_canonical(kept).unwrap_or_else(Labels::empty))
+    })
 }
 
 /// How the samples of a series become a vector of steps.
@@ -146,10 +148,33 @@ impl Evaluation {
 }
 
 impl Evaluation {
+    /// Evaluates all steps for one series that has start timestamps; `note` is told what there is to be said about them.
+    pub(crate) fn evaluate_started(
+        &self,
+        series: StartedSamples<'_>,
+        windows: &WindowGrid,
+        scratch: &mut Scratch,
+        note: &mut dyn FnMut(Note),
+        out: &mut StepOutput<'_>,
+    ) -> Result<()> {
+        match self {
+            Self::Instant(lookback) => evaluate_instant_started(*lookback, series, windows, out),
+            Self::Range { function, args } => {
+                evaluate_range_started(*function, args, series, windows, scratch, note, out)
+                    .map_err(|error| Error::Execution(error.to_string()))?;
+            }
+            Self::Extended { function, reach } => {
+                evaluate_extended_started(*function, *reach, series, windows, scratch, out);
+            }
+            Self::Smoothed(_) => self.evaluate(series.samples, windows, scratch, out)?,
+        }
+        Ok(())
+    }
+
     /// Whether results may be native histograms where the samples are.
     pub fn gives_histograms(&self) -> bool {
         match self {
-            Self::Instant(lookback) => *lookback != Lookback::Timestamp,
+            Self::Instant(lookback) => !matches!(lookback, Lookback::Timestamp | Lookback::Start),
             Self::Range { function, .. } | Self::Extended { function, .. } => {
                 function.gives_histograms()
             }
@@ -189,6 +214,7 @@ impl fmt::Display for Evaluation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Instant(Lookback::Value) => f.write_str("instant"),
+            Self::Instant(Lookback::Start) => f.write_str("start_timestamp"),
             Self::Instant(_) => f.write_str("timestamp"),
             Self::Smoothed(_) => f.write_str("smoothed"),
             Self::Extended { function, reach } if reach.smoothed => {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use object_store::memory::InMemory;
 use uuid::Uuid;
+use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::rows::{SampleRows, SampleSet};
 use varve_storage::wal::{
@@ -55,6 +56,7 @@ fn scrape(series: &[SeriesRef], scrape: usize) -> Append {
     let samples = series.iter().enumerate().map(|(i, series)| SampleRow {
         series: Arc::clone(series),
         timestamp_ms: 1_795_000_000_000 + scrape as i64 * 15_000,
+        start_timestamp_ms: NO_START_MS,
         value: SampleValue::Float(value(i, scrape)),
     });
     Append {

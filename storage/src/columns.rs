@@ -3,6 +3,8 @@
 //! One row is one series over one slice of time. `timestamps` is strictly increasing; `values` and `timestamps` have
 //! one length. Where a row holds native histograms, `histograms` has that length too, with a null at each
 //! float, and `values` a null at each histogram; a row of floats only has a null list in `histograms`.
+//! Where a start timestamp is known of some sample of a row, `start_timestamps` has that length too, with
+//! [`NO_START_MS`] at the others; a row without any has a null list.
 
 use std::sync::Arc;
 
@@ -24,10 +26,15 @@ pub const TIMESTAMPS: &str = "timestamps";
 pub const VALUES: &str = "values";
 /// Native histograms.
 pub const HISTOGRAMS: &str = "histograms";
+/// Start timestamps in milliseconds: since when each sample's counter has counted.
+pub const START_TIMESTAMPS: &str = "start_timestamps";
 /// The partition column of every table: the UTC day of a sample.
 pub const DATE: &str = "date";
 /// In `series`: how many samples of the series the day has.
 pub const SAMPLES: &str = "samples";
+
+/// The start timestamp of a sample of which none is known. Prometheus writes it so, too.
+pub const NO_START_MS: i64 = 0;
 
 fn list(item: DataType, nullable: bool) -> DataType {
     DataType::List(Arc::new(Field::new("element", item, nullable)))
@@ -94,16 +101,25 @@ fn sample_fields() -> Vec<FieldRef> {
         Field::new(TIMESTAMPS, timestamps_type(), false),
         Field::new(VALUES, values_type(), false),
         Field::new(HISTOGRAMS, histograms_type(), true),
+        Field::new(START_TIMESTAMPS, timestamps_type(), true),
     ]
     .map(Arc::new)
     .to_vec()
 }
 
 /// The columns of a `samples` file, without the partition column: `__name__`, `series_id`, `labels`, `min_time`,
-/// `max_time`, `timestamps`, `values`, `histograms`. A series without a name has "" in `__name__`.
+/// `max_time`, `timestamps`, `values`, `histograms`, `start_timestamps`. A series without a name has "" in `__name__`.
 /// Rows are sorted by (`__name__`, `series_id`, `min_time`).
 pub fn samples_schema() -> SchemaRef {
     Arc::new(Schema::new(sample_fields()))
+}
+
+/// The columns of rows none of which has start timestamps: [`samples_schema`] without its last one. So are written all files
+/// and segments that can do without, which are then the same as those of a Varve that does not know the column.
+pub fn samples_schema_without_starts() -> SchemaRef {
+    let mut fields = sample_fields();
+    fields.retain(|field| field.name() != START_TIMESTAMPS);
+    Arc::new(Schema::new(fields))
 }
 
 /// The columns of a `series` file, without the partition column: `__name__`, `labels`, `series_id`, `min_time`,

@@ -3,6 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::columns::NO_START_MS;
 use crate::histogram::FloatHistogram;
 
 /// The bits of the NaN that says "this series ends here" (Prometheus's `value.StaleNaN`).
@@ -70,6 +71,19 @@ pub fn compare_duplicate_values(a: &SampleValue, b: &SampleValue) -> Ordering {
     }
 }
 
+/// Orders two whole samples of one series at one time, each a value and its start timestamp in milliseconds
+/// ([`NO_START_MS`]: not known); the greater one stands. Values decide ([`compare_duplicate_values`]). Between equal ones a
+/// start timestamp that is known beats one that is not, and else the greater.
+pub fn compare_duplicate_samples(a: (&SampleValue, i64), b: (&SampleValue, i64)) -> Ordering {
+    compare_duplicate_values(a.0, b.0).then_with(|| compare_starts(a.1, b.1))
+}
+
+/// Orders the start timestamps of two samples that are equal otherwise, in milliseconds; see [`compare_duplicate_samples`].
+pub fn compare_starts(a_ms: i64, b_ms: i64) -> Ordering {
+    let known = |start_ms: i64| (start_ms != NO_START_MS, start_ms);
+    known(a_ms).cmp(&known(b_ms))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -90,5 +104,21 @@ mod tests {
         assert_eq!(compare_duplicates(f64::NAN, stale_nan()), Ordering::Greater);
         assert_eq!(compare_duplicates(1.0, 2.0), Ordering::Less);
         assert_eq!(compare_duplicates(-0.0, 0.0), Ordering::Less);
+    }
+
+    #[test]
+    fn values_decide_before_start_timestamps() {
+        let (one, two) = (SampleValue::Float(1.0), SampleValue::Float(2.0));
+        for (a, b, order) in [
+            ((&one, 9), (&two, 0), Ordering::Less),
+            ((&one, 9), (&one, 8), Ordering::Greater),
+            ((&one, 0), (&one, 8), Ordering::Less),
+            // Unknown is not the year 1970.
+            ((&one, -5), (&one, NO_START_MS), Ordering::Greater),
+            ((&one, 7), (&one, 7), Ordering::Equal),
+        ] {
+            assert_eq!(compare_duplicate_samples(a, b), order, "{a:?} {b:?}");
+            assert_eq!(compare_duplicate_samples(b, a), order.reverse());
+        }
     }
 }

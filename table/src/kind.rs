@@ -74,6 +74,22 @@ impl TableKind {
             .collect();
         json!({ "type": "struct", "fields": fields }).to_string()
     }
+
+    /// The `schemaString` of a table that was made before it had all of its columns, with those that it lacks at the end. `None` where it
+    /// lacks none, and where it cannot be read: then it is not Varve's to change. Columns that are not known stay.
+    pub(crate) fn with_new_columns(self, schema_string: &str) -> Option<String> {
+        let name = |field: &Value| field.get("name")?.as_str().map(str::to_owned);
+        let mut schema: Value = serde_json::from_str(schema_string).ok()?;
+        let fields = schema.get_mut("fields")?.as_array_mut()?;
+        let known: Vec<String> = fields.iter().filter_map(name).collect();
+        let before = fields.len();
+        for field in self.file_schema().fields() {
+            if !known.contains(field.name()) {
+                fields.push(delta_field(field, true));
+            }
+        }
+        (fields.len() > before).then(|| schema.to_string())
+    }
 }
 
 fn delta_field(field: &Field, nullable: bool) -> Value {
@@ -120,6 +136,7 @@ fn delta_type(data_type: &DataType) -> Value {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -131,5 +148,29 @@ mod tests {
                 assert!(schema.contains(&format!("\"name\":\"{}\"", field.name())));
             }
         }
+    }
+
+    #[test]
+    fn an_old_schema_gets_the_columns_that_it_lacks_and_keeps_its_own() {
+        let kind = TableKind::Samples;
+        let new = kind.schema_string();
+        assert_eq!(kind.with_new_columns(&new), None);
+        let mut old: Value = serde_json::from_str(&new).unwrap();
+        let fields = old["fields"].as_array_mut().unwrap();
+        let last = fields.pop().unwrap();
+        assert_eq!(last["name"], "start_timestamps");
+        assert_eq!(kind.with_new_columns(&old.to_string()), Some(new));
+        let fields = old["fields"].as_array_mut().unwrap();
+        fields.push(json!({ "name": "theirs", "type": "long", "nullable": true, "metadata": {} }));
+        let both = kind.with_new_columns(&old.to_string()).unwrap();
+        let both: Value = serde_json::from_str(&both).unwrap();
+        let names: Vec<&str> = both["fields"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .filter_map(|field| field["name"].as_str())
+            .collect();
+        assert_eq!(names[names.len() - 2..], ["theirs", "start_timestamps"]);
+        assert_eq!(kind.with_new_columns("{}"), None);
     }
 }

@@ -27,7 +27,7 @@ impl Prometheus {
         Self::start_with(folder, config, "promql-experimental-functions").await
     }
 
-    /// The same with a choice of features.
+    /// [`Prometheus::start`] with features, of which it passes over those that it does not know.
     pub async fn start_with(
         folder: &Path,
         config: &str,

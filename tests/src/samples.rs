@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 pub use native::native;
 use varve_ingest::exposition::{Entry, ExpositionError, Format, Parser};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::wal::SampleRow;
 use varve_storage::{Labels, SampleValue, Series, SeriesRef, stale_nan};
 
@@ -30,6 +31,7 @@ pub fn row(series: &SeriesRef, timestamp_ms: i64, value: SampleValue) -> SampleR
     SampleRow {
         series: Arc::clone(series),
         timestamp_ms,
+        start_timestamp_ms: NO_START_MS,
         value,
     }
 }

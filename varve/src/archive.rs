@@ -64,7 +64,7 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -76,22 +76,31 @@ pub(crate) struct Features {
 }
 
 impl Features {
-    /// What the parser accepts with these. What it does not know is said and passed over, as in Prometheus.
-    fn parse_options(&self) -> ParseOptions {
-        let mut options = ParseOptions::stable();
+    /// The settings of an engine with these. What is not known is said and passed over, as in Prometheus.
+    fn engine_options(&self) -> EngineOptions {
+        let mut parse = ParseOptions::stable();
+        let mut delayed_name_removal = false;
+        let mut use_start_timestamps = false;
         for name in &self.names {
             match name.trim() {
-                "promql-experimental-functions" => options.experimental_functions = true,
-                "promql-duration-expr" => options.duration_expressions = true,
-                "promql-extended-range-selectors" => options.extended_range_selectors = true,
-                "promql-binop-fill-modifiers" => options.fill_modifiers = true,
+                "promql-experimental-functions" => parse.experimental_functions = true,
+                "promql-duration-expr" => parse.duration_expressions = true,
+                "promql-extended-range-selectors" => parse.extended_range_selectors = true,
+                "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
+                "promql-delayed-name-removal" => delayed_name_removal = true,
+                "use-start-timestamps" => use_start_timestamps = true,
                 "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
                 }
             }
         }
-        options
+        EngineOptions {
+            delayed_name_removal,
+            parse,
+            use_start_timestamps,
+            ..EngineOptions::default()
+        }
     }
 }
 
@@ -114,8 +123,7 @@ pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> 
         timeout: limits.timeout,
         lookback_ms: i64::try_from(limits.lookback.as_millis()).unwrap_or(i64::MAX),
         cells_max: limits.max_samples,
-        parse: limits.features.parse_options(),
-        ..EngineOptions::default()
+        ..limits.features.engine_options()
     };
     Arc::new(Engine::new(Arc::new(archive), options))
 }
@@ -140,4 +148,30 @@ pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum
         Arc::new(HttpMetrics::default()),
         limits.api_options(),
     ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn options(names: &[&str]) -> EngineOptions {
+        let names = names.iter().map(|name| (*name).to_owned()).collect();
+        Features { names }.engine_options()
+    }
+
+    #[test]
+    fn features_have_the_names_of_prometheus() {
+        let none = options(&[]);
+        assert_eq!(none.parse, ParseOptions::stable());
+        assert!(!none.delayed_name_removal && !none.use_start_timestamps);
+        assert!(options(&["use-start-timestamps"]).use_start_timestamps);
+        assert!(options(&["promql-delayed-name-removal", "other"]).delayed_name_removal);
+        let all = [
+            "promql-experimental-functions",
+            " promql-duration-expr",
+            "promql-extended-range-selectors",
+            "promql-binop-fill-modifiers",
+        ];
+        assert_eq!(options(&all).parse, ParseOptions::experimental());
+    }
 }

@@ -1,7 +1,8 @@
 //! `varve test promql`: runs test scripts for PromQL, in Prometheus's format, on the way that samples and queries really take.
 //!
 //! What a script loads becomes an archive in memory of the process: the first half of the time is compacted into the tables, the second
-//! stays in the write-ahead log. Every query goes through the engine of `varve serve`, with all experimental parts of the language.
+//! stays in the write-ahead log. Every query goes through the engine of `varve serve`, with all experimental parts of the language
+//! and with metric names removed at the end, as Prometheus runs such scripts.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -45,7 +46,9 @@ pub(crate) async fn run(arguments: &TestArguments) -> Result<(), Failure> {
         show_unsupported,
     } = &arguments.what;
     let options = EngineOptions {
+        delayed_name_removal: true,
         parse: ParseOptions::experimental(),
+        use_start_timestamps: true,
         ..EngineOptions::default()
     };
     let mut table = Table::new(["file", "passed>", "failed>", "not supported>"]);
@@ -140,10 +143,11 @@ async fn write(loaded: &Loaded) -> Result<Arc<dyn Archive>, Box<dyn std::error::
     let mut rows = Vec::new();
     for (labels, samples) in loaded.series() {
         let series = Arc::new(Series::new(labels.clone()));
-        rows.extend(samples.into_iter().map(|(timestamp_ms, value)| SampleRow {
+        rows.extend(samples.into_iter().map(|sample| SampleRow {
             series: Arc::clone(&series),
-            timestamp_ms,
-            value,
+            timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: sample.start_timestamp_ms,
+            value: sample.value,
         }));
     }
     rows.sort_by_key(|row| row.timestamp_ms);

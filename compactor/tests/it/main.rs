@@ -9,3 +9,4 @@ mod merging;
 mod passes;
 mod races;
 mod reading;
+mod starts;

@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use varve_storage::columns::NO_START_MS;
 use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
 use varve_storage::wal::SampleRow;
 use varve_storage::{
@@ -348,6 +349,7 @@ impl Pass {
                 self.samples.push(SampleRow {
                     series: SeriesRef::clone(&track.series),
                     timestamp_ms: time_ms,
+                    start_timestamp_ms: NO_START_MS,
                     value: SampleValue::Float(sample.value),
                 });
                 true
@@ -370,6 +372,7 @@ impl Pass {
         self.samples.extend(ended.map(|series| SampleRow {
             series: SeriesRef::clone(series),
             timestamp_ms: context.time_ms,
+            start_timestamp_ms: NO_START_MS,
             value: SampleValue::Float(stale_nan()),
         }));
         add(

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use varve_storage::columns::NO_START_MS;
 use varve_storage::wal::SampleRow;
 use varve_storage::{
     Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef, stale_nan,
@@ -102,6 +103,7 @@ impl ReportSeries {
             .map(|(series, value)| SampleRow {
                 series: SeriesRef::clone(series),
                 timestamp_ms,
+                start_timestamp_ms: NO_START_MS,
                 value: SampleValue::Float(value),
             })
             .collect()

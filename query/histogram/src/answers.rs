@@ -130,12 +130,12 @@ fn extended_answers(series: &[(i64, Owned)], range: Range) -> Vec<String> {
         series
             .iter()
             .filter(|(time_ms, _)| *time_ms > from_ms && *time_ms <= to_ms)
-            .map(|(time_ms, value)| Point {
-                time_ms: *time_ms,
-                sample: match value {
+            .map(|(time_ms, value)| {
+                let sample = match value {
                     Owned::Float(value) => Sample::Float(*value),
                     Owned::Histogram(histogram) => Sample::Histogram(histogram),
-                },
+                };
+                Point::new(*time_ms, sample)
             })
             .collect()
     };

@@ -18,10 +18,7 @@ pub(crate) fn parsed(text: &str) -> FloatHistogram {
 pub(crate) fn window(values: &[FloatHistogram]) -> Vec<Point<'_>> {
     (1..)
         .zip(values)
-        .map(|(minute, value)| Point {
-            time_ms: minute * 60_000,
-            sample: Sample::Histogram(value),
-        })
+        .map(|(minute, value)| Point::new(minute * 60_000, Sample::Histogram(value)))
         .collect()
 }
 

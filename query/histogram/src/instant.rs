@@ -39,7 +39,8 @@ pub fn instant(points: &[Point<'_>], function: Function) -> Answer {
         _ => Vec::new(),
     };
     let mut value = current.clone();
-    if !is_rate || !current.detect_reset(before) {
+    let began_anew = last.counted().begins_anew(previous.counted());
+    if !is_rate || !(began_anew || current.detect_reset(before)) {
         match value.sub(before) {
             Ok(combined) if combined.bounds_reconciled => {
                 notes.push(Note::MismatchedCustomBuckets(Operation::Subtraction));
@@ -114,6 +115,17 @@ mod tests {
     }
 
     #[test]
+    fn a_start_after_the_sample_before_is_a_reset() {
+        let values = ["{{count:3 buckets:[3]}}", "{{count:9 buckets:[9]}}"].map(parsed);
+        let mut points = window(&values);
+        points[1].start_ms = points[0].time_ms + 1;
+        for (function, count) in [(Function::Irate, 0.15), (Function::Idelta, 6.0)] {
+            let answer = instant(&points, function);
+            assert_eq!(answer.histogram().unwrap().count, count, "{function:?}");
+        }
+    }
+
+    #[test]
     fn what_does_not_fit_is_noted() {
         let gauge = "{{count:2 counter_reset_hint:gauge buckets:[2]}}";
         let custom = "{{schema:-53 count:5 custom_values:[1 2] buckets:[5]}}";
@@ -127,14 +139,8 @@ mod tests {
         );
         let histogram = parsed(gauge);
         let points = [
-            Point {
-                time_ms: 0,
-                sample: Sample::Float(1.0),
-            },
-            Point {
-                time_ms: 1,
-                sample: Sample::Histogram(&histogram),
-            },
+            Point::new(0, Sample::Float(1.0)),
+            Point::new(1, Sample::Histogram(&histogram)),
         ];
         let mixed = instant(&points, Function::Irate);
         assert_eq!(mixed, Answer::because(Note::MixedFloatsHistograms));

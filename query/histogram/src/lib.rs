@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`sample`] is what goes in and comes out, [`note`] what a computation has to say beside its result; then
 //! [`quantile`], [`statistics`] and [`trim`] look at one histogram, [`binary`] at two, [`aggregate`] at those of many series, and
-//! [`over_time`], [`rate`] and [`instant`] at windows, and [`extended`] at those that reach beyond their edges. [`text`] and [`parse`] are
+//! [`over_time`], [`rate`] and [`instant`] at windows, whose resets [`start`] timestamps may show, and [`extended`] at those that reach beyond their edges. [`text`] and [`parse`] are
 //! notations, and [`approximate`] compares answers as test scripts do.
 //!
 //! A window is the samples of one series within (start, end], in ascending order of time. Functions leave windows of floats alone to
@@ -25,6 +25,7 @@ pub mod parse;
 pub mod quantile;
 pub mod rate;
 pub mod sample;
+pub mod start;
 pub mod statistics;
 pub mod text;
 pub mod trim;
@@ -36,3 +37,4 @@ mod arbitrary;
 
 pub use note::{Kind, Note, Operation, Severity};
 pub use sample::{Answer, Point, Sample, Value};
+pub use start::Counted;

@@ -1,4 +1,4 @@
-//! Annotations about native histograms, with Prometheus's texts.
+//! Annotations about native histograms and start timestamps, with Prometheus's texts.
 
 use std::fmt;
 
@@ -69,6 +69,8 @@ pub enum Note {
     NotGauge,
     /// Exponential and custom buckets met.
     MixedExponentialCustom,
+    /// A sample counts again what the one before has counted, by their start timestamps.
+    StartTimeOverlap,
     /// An operator has no meaning for two kinds of samples.
     IncompatibleTypes(Kind, BinaryOp, Kind),
     /// An operator met exponential and custom buckets.
@@ -99,6 +101,7 @@ impl Note {
             | Self::NotCounter
             | Self::NotGauge
             | Self::MixedExponentialCustom
+            | Self::StartTimeOverlap
             | Self::IncompatibleBucketLayout(_)
             | Self::CounterResetCollision(_) => Severity::Warning,
             Self::IncompatibleTypes(..)
@@ -133,6 +136,9 @@ impl Note {
             Self::NotGauge => named("this native histogram metric is not a gauge:"),
             Self::MixedExponentialCustom => named(
                 "vector contains a mix of histograms with exponential and custom buckets schemas for metric name",
+            ),
+            Self::StartTimeOverlap => named(
+                "sample has start time that overlaps with previous sample timestamp for metric",
             ),
             Self::IncompatibleTypes(left, op, right) => format!(
                 "incompatible sample types encountered for binary operator {}: {left} {op} {right}",
@@ -182,6 +188,11 @@ mod tests {
                 Note::IncompatibleTypes(Kind::Histogram, BinaryOp::TrimUpper, Kind::Histogram),
                 Severity::Info,
                 "incompatible sample types encountered for binary operator \"</\": histogram </ histogram",
+            ),
+            (
+                Note::StartTimeOverlap,
+                Severity::Warning,
+                "sample has start time that overlaps with previous sample timestamp for metric \"m\"",
             ),
             (
                 Note::CounterResetCollision(Operation::Aggregation),

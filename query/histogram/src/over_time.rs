@@ -171,34 +171,42 @@ fn fold(
     Answer::of(value, notes)
 }
 
-/// `resets` of a window of samples of either kind: how often the counter was reset. A change between floats and histograms is a reset.
+/// `resets` of a window of samples of either kind: how often the counter was reset, by values or by start timestamps. A change between
+/// floats and histograms is a reset.
 /// `None` for an empty window.
 pub fn resets(points: &[Point<'_>]) -> Option<f64> {
-    count_pairs(points, |previous, current| match (previous, current) {
-        (Sample::Float(previous), Sample::Float(current)) => current < previous,
-        (Sample::Histogram(previous), Sample::Histogram(current)) => current.detect_reset(previous),
-        _ => true,
+    count_pairs(points, |before, after| {
+        after.counted().begins_anew(before.counted())
+            || match (before.sample, after.sample) {
+                (Sample::Float(before), Sample::Float(after)) => after < before,
+                (Sample::Histogram(before), Sample::Histogram(after)) => after.detect_reset(before),
+                _ => true,
+            }
     })
 }
 
 /// `changes` of a window of samples of either kind: how often the value changed. `None` for an empty window.
 pub fn changes(points: &[Point<'_>]) -> Option<f64> {
-    count_pairs(points, |previous, current| match (previous, current) {
-        (Sample::Float(previous), Sample::Float(current)) => {
-            current != previous && !(current.is_nan() && previous.is_nan())
+    count_pairs(points, |before, after| {
+        match (before.sample, after.sample) {
+            (Sample::Float(previous), Sample::Float(current)) => {
+                current != previous && !(current.is_nan() && previous.is_nan())
+            }
+            (Sample::Histogram(previous), Sample::Histogram(current)) => {
+                !current.same_data(previous)
+            }
+            _ => true,
         }
-        (Sample::Histogram(previous), Sample::Histogram(current)) => !current.same_data(previous),
-        _ => true,
     })
 }
 
 fn count_pairs(
     points: &[Point<'_>],
-    counts: impl Fn(Sample<'_>, Sample<'_>) -> bool,
+    counts: impl Fn(&Point<'_>, &Point<'_>) -> bool,
 ) -> Option<f64> {
     let pairs = points.iter().zip(points.iter().skip(1));
     let number = pairs
-        .filter(|(previous, current)| counts(previous.sample, current.sample))
+        .filter(|(previous, current)| counts(previous, current))
         .count();
     (!points.is_empty()).then_some(number as f64)
 }
@@ -300,5 +308,19 @@ mod tests {
         points[2].sample = Sample::Float(5.0);
         assert_eq!((resets(&points), changes(&points)), (Some(2.0), Some(2.0)));
         assert_eq!((resets(&[]), changes(&points[..1])), (None, Some(0.0)));
+    }
+
+    #[test]
+    fn start_timestamps_show_resets_that_values_hide() {
+        let values = histograms(&["{{count:1 buckets:[1]}}", "{{count:2 buckets:[2]}}"]);
+        let mut points = window(&values);
+        assert_eq!(resets(&points), Some(0.0));
+        points[1].start_ms = points[1].time_ms - 1;
+        assert_eq!((resets(&points), changes(&points)), (Some(1.0), Some(1.0)));
+        let floats = [1.0, 2.0];
+        for (point, value) in points.iter_mut().zip(floats) {
+            point.sample = Sample::Float(value);
+        }
+        assert_eq!(resets(&points), Some(1.0));
     }
 }

@@ -29,7 +29,7 @@ pub struct Range {
     pub end_ms: i64,
 }
 
-/// Applies a function to a window. A rate needs two samples.
+/// Applies a function to a window. A rate needs two samples, or one that has been counted since some time in the window.
 pub fn rate(points: &[Point<'_>], range: Range, function: Function) -> Answer {
     let histograms = match only_histograms(points) {
         Ok(histograms) => histograms,
@@ -39,23 +39,48 @@ pub fn rate(points: &[Point<'_>], range: Range, function: Function) -> Answer {
     else {
         return Answer::nothing();
     };
-    if histograms.len() < 2 {
-        return Answer::nothing();
-    }
     let is_counter = function != Function::Delta;
-    let values: Vec<&FloatHistogram> = histograms.iter().map(|(_, value)| *value).collect();
+    let start = points.first().map(Point::counted);
+    let start_ms = start.filter(|_| is_counter);
+    let start_ms = start_ms.and_then(|counted| counted.start_after(range.start_ms));
     let mut notes = Vec::new();
-    let mut value = match difference(&values, is_counter, &mut notes) {
-        Ok(value) => value,
-        Err(notes) => return Answer { value: None, notes },
+    let mut value = match (histograms.len(), start_ms) {
+        (0..2, None) => return Answer::nothing(),
+        (0..2, Some(_)) => FloatHistogram::clone(first),
+        (_, start_ms) => {
+            let mut value = match difference(points, &histograms, is_counter, &mut notes) {
+                Ok(value) => value,
+                Err(notes) => return Answer { value: None, notes },
+            };
+            // The counter was 0 at its start, so the first sample is part of the increase.
+            if start_ms.is_some() {
+                match value.add(first) {
+                    Ok(combined) if combined.bounds_reconciled => {
+                        note_once(
+                            &mut notes,
+                            Note::MismatchedCustomBuckets(Operation::Addition),
+                        );
+                    }
+                    Ok(_) => {}
+                    Err(_) => {
+                        note_once(&mut notes, Note::MixedExponentialCustom);
+                        return Answer { value: None, notes };
+                    }
+                }
+            }
+            value
+        }
     };
     let sampled = Sampled {
         first_ms: *first_ms,
         last_ms: *last_ms,
-        intervals: (histograms.len() - 1) as f64,
+        intervals: histograms.len() - 1,
     };
     let counts = is_counter.then_some((first.count, value.count));
-    let mut factor = sampled.extrapolation(range, counts);
+    let mut factor = match start_ms {
+        Some(start_ms) => sampled.extrapolation_since(start_ms, range),
+        None => sampled.extrapolation(range, counts),
+    };
     if function == Function::Rate {
         factor /= seconds(range.end_ms.saturating_sub(range.start_ms));
     }
@@ -71,18 +96,22 @@ pub(crate) fn seconds(duration_ms: i64) -> f64 {
 struct Sampled {
     first_ms: i64,
     last_ms: i64,
-    intervals: f64,
+    /// Samples less one.
+    intervals: usize,
+}
+
+fn between(from_ms: i64, to_ms: i64) -> f64 {
+    to_ms.wrapping_sub(from_ms) as f64 / 1000.0
 }
 
 impl Sampled {
     /// By how much a difference between the first and the last sample grows if the window is as long as it should be. For a counter, `counts` are
     /// the observations at the first sample and their increase: the window does not begin before the counter was 0.
     fn extrapolation(&self, range: Range, counts: Option<(f64, f64)>) -> f64 {
-        let between = |from: i64, to: i64| to.wrapping_sub(from) as f64 / 1000.0;
         let mut to_start = between(range.start_ms, self.first_ms);
         let mut to_end = between(self.last_ms, range.end_ms);
         let sampled = between(self.first_ms, self.last_ms);
-        let interval = sampled / self.intervals;
+        let interval = sampled / self.intervals as f64;
         let threshold = interval * EXTRAPOLATION_INTERVALS;
         if to_start >= threshold {
             to_start = interval / 2.0;
@@ -104,18 +133,45 @@ impl Sampled {
             (sampled + to_start + to_end) / sampled
         }
     }
+
+    /// The same for an increase since a time before the first sample, at which the counter was 0: nothing is added in front of it. Behind
+    /// a single sample nothing is added either, for want of an interval.
+    fn extrapolation_since(&self, start_ms: i64, range: Range) -> f64 {
+        let mut to_end = between(self.last_ms, range.end_ms);
+        let interval = match self.intervals {
+            0 => 0.0,
+            intervals => between(self.first_ms, self.last_ms) / intervals as f64,
+        };
+        if to_end >= interval * EXTRAPOLATION_INTERVALS {
+            to_end = interval / 2.0;
+        }
+        let sampled = between(start_ms, self.last_ms);
+        if sampled == 0.0 {
+            1.0
+        } else {
+            (sampled + to_end) / sampled
+        }
+    }
 }
 
 /// The difference between the last and the first of at least two histograms, plus what the counter lost in resets. An error is all that is
-/// to be noted if there is none.
+/// to be noted if there is none. `points` are the histograms with their start timestamps.
 fn difference(
-    values: &[&FloatHistogram],
+    points: &[Point<'_>],
+    histograms: &[(i64, &FloatHistogram)],
     is_counter: bool,
     notes: &mut Vec<Note>,
 ) -> Result<FloatHistogram, Vec<Note>> {
-    let [first, second, ..] = values else {
+    let values: Vec<&FloatHistogram> = histograms.iter().map(|(_, value)| *value).collect();
+    let [first, second, ..] = &values[..] else {
         return Err(Vec::new());
     };
+    let pairs = points.iter().zip(points.iter().skip(1));
+    let counted = pairs.map(|(before, after)| (before.counted(), after.counted()));
+    let began_anew: Vec<bool> = counted
+        .clone()
+        .map(|(before, after)| after.begins_anew(before))
+        .collect();
     let last = values.last().unwrap_or(second);
     let is_gauge = |value: &FloatHistogram| value.counter_reset_hint == CounterResetHint::Gauge;
     if is_counter && (is_gauge(first) || is_gauge(last)) {
@@ -127,7 +183,8 @@ fn difference(
         custom_values: second.custom_values.clone(),
         ..FloatHistogram::default()
     };
-    let was_reset = is_counter && second.detect_reset(first);
+    let first_anew = began_anew.first() == Some(&true);
+    let was_reset = is_counter && (first_anew || second.detect_reset(first));
     let before = if was_reset { &nothing } else { *first };
     let custom = before.uses_custom_buckets();
     if last.uses_custom_buckets() != custom {
@@ -152,9 +209,15 @@ fn difference(
         note_once(notes, Note::MismatchedCustomBuckets(Operation::Subtraction));
     }
     if is_counter {
+        if counted
+            .into_iter()
+            .any(|(before, after)| after.overlaps(before))
+        {
+            note_once(notes, Note::StartTimeOverlap);
+        }
         let mut previous = before;
-        for value in values.iter().skip(1) {
-            if value.detect_reset(previous)
+        for (value, anew) in values.iter().skip(1).zip(began_anew) {
+            if (anew || value.detect_reset(previous))
                 && result.add(previous).map_err(mismatch)?.bounds_reconciled
             {
                 note_once(notes, Note::MismatchedCustomBuckets(Operation::Addition));
@@ -273,11 +336,60 @@ mod tests {
         }
     }
 
+    /// The counts of `rate` and what is noted; samples are (start timestamp, count) a minute apart.
+    fn counted(samples: &[(i64, f64)], minutes: i64) -> (Option<f64>, Vec<Note>) {
+        let texts = samples
+            .iter()
+            .map(|(_, count)| format!("{{{{count:{count} buckets:[{count}]}}}}"));
+        let values: Vec<_> = texts.map(|text| parsed(&text)).collect();
+        let mut points = window(&values);
+        for (point, (start_ms, _)) in points.iter_mut().zip(samples) {
+            point.start_ms = *start_ms;
+        }
+        let range = Range {
+            start_ms: 0,
+            end_ms: minutes * 60_000,
+        };
+        let answer = rate(&points, range, Function::Increase);
+        (answer.histogram().map(|value| value.count), answer.notes)
+    }
+
+    #[test]
+    fn start_timestamps_end_guesses() {
+        // Alone, but counted since within the window.
+        assert_eq!(counted(&[(30_000, 5.0)], 3), (Some(5.0), vec![]));
+        assert_eq!(counted(&[(0, 5.0)], 3), (None, vec![]));
+        assert_eq!(counted(&[(60_000, 5.0)], 3), (None, vec![]));
+        // A delta: each sample is the increase since the one before.
+        assert_eq!(
+            counted(&[(1, 5.0), (60_000, 6.0), (120_000, 7.0)], 3).0,
+            Some(18.0)
+        );
+        // From the start to the end of the window, of which two thirds have samples.
+        assert_eq!(
+            counted(&[(30_000, 5.0), (30_000, 9.0)], 3).0,
+            Some(9.0 * (90.0 + 60.0) / 90.0)
+        );
+        // Counted again, and so perhaps twice.
+        let overlap = counted(&[(-10, 5.0), (59_999, 9.0)], 2);
+        assert_eq!(overlap.1, [Note::StartTimeOverlap]);
+    }
+
     proptest! {
         #[test]
-        fn any_window_has_a_rate_or_none(values in prop::collection::vec(any_histogram(), 0..4), start_ms: i64, end_ms: i64) {
+        fn any_window_has_a_rate_or_none(
+            values in prop::collection::vec(any_histogram(), 0..4),
+            starts in prop::collection::vec(prop_oneof![0..240_000i64, any::<i64>()], 4),
+            start_ms: i64,
+            end_ms: i64,
+        ) {
             for function in [Function::Rate, Function::Delta] {
-                rate(&window(&values), Range { start_ms, end_ms }, function);
+                let mut points = window(&values);
+                rate(&points, Range { start_ms, end_ms }, function);
+                for (point, start_ms) in points.iter_mut().zip(&starts) {
+                    point.start_ms = *start_ms;
+                }
+                rate(&points, Range { start_ms, end_ms }, function);
             }
         }
     }

@@ -1,8 +1,10 @@
 //! Samples of either kind, and answers.
 
 use varve_storage::FloatHistogram;
+use varve_storage::columns::NO_START_MS;
 
 use crate::note::{Kind, Note};
+use crate::start::Counted;
 
 /// A sample that a computation reads.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +38,29 @@ impl<'a> Sample<'a> {
 pub struct Point<'a> {
     /// Its time.
     pub time_ms: i64,
+    /// Since when it has been counted, in milliseconds; [`NO_START_MS`] where that is not known, or not to be looked at.
+    pub start_ms: i64,
     /// Its value.
     pub sample: Sample<'a>,
+}
+
+impl<'a> Point<'a> {
+    /// A sample of which no start timestamp is known.
+    pub fn new(time_ms: i64, sample: Sample<'a>) -> Self {
+        Self {
+            time_ms,
+            start_ms: NO_START_MS,
+            sample,
+        }
+    }
+
+    /// The time over which it was counted.
+    pub fn counted(&self) -> Counted {
+        Counted {
+            start_ms: self.start_ms,
+            time_ms: self.time_ms,
+        }
+    }
 }
 
 /// A sample that a computation gives.

@@ -57,6 +57,13 @@ pub struct StringLiteral {
     pub span: Span,
 }
 
+impl StringLiteral {
+    /// Whether this can name a label: anything but the empty text, if it is UTF-8.
+    pub fn is_label_name(&self) -> bool {
+        !self.value.is_empty() && self.invalid_utf8.is_none()
+    }
+}
+
 /// A selector of series.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {

@@ -11,7 +11,7 @@ use crate::result::{Explanation, QueryOptions, QueryStats};
 
 impl Engine {
     /// The plans of a query, of its first slice if its grid is cut. Selectors are resolved; samples are read only for
-    /// scalars without which there is no plan. An instant query
+    /// inputs without which there is no plan. An instant query
     /// has `start_ms == end_ms`.
     pub async fn explain(
         &self,
@@ -28,12 +28,17 @@ impl Engine {
         };
         let (engine, query, by) = (self.clone(), query.to_owned(), options.clone());
         let work = on_large_stack(move || async move {
-            let prepared = engine.prepare(&query, grid, instant, &by).await?;
+            let mut prepared = engine.prepare(&query, grid, instant, &by).await?;
             let slices = engine.slices(&prepared)?;
             let slice = slices.first().copied().unwrap_or(grid);
-            let session = QuerySession::new(&engine.options, &prepared, slice.steps)?;
             let mut stats = QueryStats::default();
-            let (plan, _) = prepared.plan(slice, &session, &mut stats).await?;
+            let (session, plan) = loop {
+                let session = QuerySession::new(&engine.options, &prepared, slice.steps)?;
+                match prepared.plan(slice, &session, &mut stats).await {
+                    Err(error) if prepared.can_begin_again(&error) => {}
+                    planned => break (session, planned?.0),
+                }
+            };
             let (logical, physical) = session.physical(plan).await?;
             Ok(Explanation {
                 logical: logical.display_indent().to_string(),

@@ -86,8 +86,14 @@ pub struct EngineOptions {
     pub partitions: usize,
     /// Rows per batch; `None`: as many as make 8 MiB of values.
     pub batch_rows: Option<usize>,
+    /// Whether metric names are removed at the end of a query, and not by each operation
+    /// (Prometheus: `--enable-feature=promql-delayed-name-removal`).
+    pub delayed_name_removal: bool,
     /// What the parser accepts.
     pub parse: ParseOptions,
+    /// Whether `rate`, `increase`, `irate`, `resets` and `start_timestamp` look at the start timestamps of samples
+    /// (Prometheus's feature `use-start-timestamps`).
+    pub use_start_timestamps: bool,
 }
 
 impl Default for EngineOptions {
@@ -101,7 +107,9 @@ impl Default for EngineOptions {
             slice_cells: 8_000_000,
             partitions: 1,
             batch_rows: None,
+            delayed_name_removal: false,
             parse: ParseOptions::default(),
+            use_start_timestamps: false,
         }
     }
 }
@@ -340,6 +348,8 @@ impl Engine {
         let settings = Settings {
             lookback_ms: options.lookback_ms.unwrap_or(self.options.lookback_ms),
             subquery_step_ms: self.subquery_step_ms.load(Ordering::Relaxed),
+            use_start_timestamps: self.options.use_start_timestamps,
+            delayed_name_removal: self.options.delayed_name_removal,
         };
         let snapshot = self.archive.open().await?;
         let annotations = Annotations::new(query);

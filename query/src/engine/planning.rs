@@ -63,7 +63,7 @@ impl Prepared {
                 ValueType::Scalar => planner
                     .scalar(expr, grid)
                     .and_then(|scalar| planner.vector_of(scalar, grid)),
-                _ => planner.vector(expr, grid).and_then(Relation::distinct),
+                _ => planner.vector(expr, grid).and_then(Relation::named),
             };
             match (relation, planner.pending()) {
                 (Err(_), Some(pending)) => {

@@ -7,6 +7,7 @@
 mod binary;
 mod date;
 pub mod label;
+pub mod mark;
 mod math;
 mod mixed;
 pub mod note;

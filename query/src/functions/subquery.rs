@@ -152,6 +152,8 @@ impl SubqueryWindow {
         let samples = MixedSamples {
             floats: Samples { timestamps, values },
             histograms: &histograms,
+            // A subquery's samples have been counted by nobody.
+            starts: &[],
         };
         let mut items: Vec<Option<SampleValue>> = Vec::new();
         evaluate_range_mixed(

@@ -255,6 +255,8 @@ impl Iterator for ResultChunks {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use varve_storage::histogram::Span;
+
     use super::*;
 
     fn written(value: QueryValue) -> String {
@@ -311,6 +313,44 @@ mod tests {
         ] {
             assert_eq!(written(value), expected);
         }
+    }
+
+    #[test]
+    fn histograms_are_written_with_their_populated_buckets() {
+        let histogram = Arc::new(FloatHistogram {
+            zero_threshold: 0.5,
+            zero_count: 2.0,
+            count: 5.0,
+            sum: f64::NAN,
+            positive_spans: vec![Span {
+                offset: 1,
+                length: 2,
+            }],
+            positive_buckets: vec![0.0, 3.0],
+            ..FloatHistogram::default()
+        });
+        let text = r#"{"count":"5","sum":"NaN","buckets":[[3,"-0.5","0.5","2"],[0,"2","4","3"]]}"#;
+        let vector = vec![VectorSample {
+            labels: up("a"),
+            time_ms: 1_500,
+            value: SampleValue::Histogram(Arc::clone(&histogram)),
+        }];
+        assert_eq!(
+            written(QueryValue::Vector(vector)),
+            format!(r#"<[{{"metric":{{"__name__":"up","job":"a"}},"histogram":[1.500,{text}]}}]>"#)
+        );
+        let mut both = MatrixSeries::of_floats(Labels::empty(), vec![(1_000, 1.0)]);
+        both.push(2_000, SampleValue::Histogram(Arc::clone(&histogram)));
+        let mut alone = MatrixSeries::new(up("b"));
+        let empty = Arc::new(FloatHistogram::default());
+        alone.push(1_000, SampleValue::Histogram(histogram));
+        alone.push(2_000, SampleValue::Histogram(empty));
+        assert_eq!(
+            written(QueryValue::Matrix(vec![both, alone])),
+            format!(
+                r#"<[{{"metric":{{}},"values":[[1,"1"]],"histograms":[[2,{text}]]}},{{"metric":{{"__name__":"up","job":"b"}},"histograms":[[1,{text}],[2,{{"count":"0","sum":"0"}}]]}}]>"#
+            )
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@ use varve_storage::SampleValue;
 
 use super::mixed::{Window, value};
 use super::{
-    MixedSamples, RangeFunction, Reach, Samples, Scratch, StepOutput, WindowGrid, evaluate_extended,
+    MixedSamples, RangeFunction, Reach, Samples, Scratch, StartedSamples, StepOutput, WindowGrid,
+    evaluate_extended_started,
 };
 use crate::grid::StepGrid;
 
@@ -25,9 +26,12 @@ pub fn evaluate_extended_mixed(
     windows.for_each(samples.floats.timestamps, |step, lo, hi| {
         window.fill(samples, lo, hi);
         if !window.has_histograms() {
-            let floats = Samples {
-                timestamps: samples.floats.timestamps.get(lo..hi).unwrap_or(&[]),
-                values: samples.floats.values.get(lo..hi).unwrap_or(&[]),
+            let floats = StartedSamples {
+                samples: Samples {
+                    timestamps: samples.floats.timestamps.get(lo..hi).unwrap_or(&[]),
+                    values: samples.floats.values.get(lo..hi).unwrap_or(&[]),
+                },
+                starts: samples.starts.get(lo..hi).unwrap_or(&[]),
             };
             let one = WindowGrid {
                 grid: StepGrid::instant(windows.grid.time_ms(step)),
@@ -38,7 +42,7 @@ pub fn evaluate_extended_mixed(
                 values: &mut values,
                 present: &mut present,
             };
-            evaluate_extended(function, reach, floats, &one, scratch, &mut result);
+            evaluate_extended_started(function, reach, floats, &one, scratch, &mut result);
             out.push(present[0].then_some(SampleValue::Float(values[0])));
             return;
         }

@@ -115,6 +115,14 @@ impl RangeFunction {
         }
     }
 
+    /// Whether it looks at start timestamps.
+    pub fn reads_starts(self) -> bool {
+        matches!(
+            self,
+            Self::Rate | Self::Increase | Self::Irate | Self::Resets
+        )
+    }
+
     /// Whether results depend on nothing but the window's samples and the arguments, so that a window fixed by `@`
     /// gives one value for all steps with equal arguments. `predict_linear` looks at the step's own time.
     pub fn depends_on_window_only(self) -> bool {

@@ -1,6 +1,7 @@
 //! The instant look-back: at each step the newest sample of the window, unless it is a stale marker.
 
 use super::{Samples, StepOutput, WindowGrid};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::is_stale_nan;
 
 /// What an instant selector gives at a step.
@@ -10,6 +11,8 @@ pub enum Lookback {
     Value,
     /// The sample's time in seconds, for `timestamp(selector)`.
     Timestamp,
+    /// The sample's start timestamp in seconds, 0 where it is not known, for `start_timestamp(selector)`.
+    Start,
     /// The time of a float in seconds, and a native histogram as it is: info metrics must not have any.
     FloatTimestamp,
 }
@@ -28,6 +31,7 @@ pub fn evaluate_instant(
             step,
             live.map(|(timestamp_ms, value)| match lookback {
                 Lookback::Value => value,
+                Lookback::Start => NO_START_MS as f64 / 1000.0,
                 Lookback::Timestamp | Lookback::FloatTimestamp => timestamp_ms as f64 / 1000.0,
             }),
         );

@@ -8,11 +8,12 @@ use std::sync::Arc;
 
 use varve_histogram::rate::{Range, rate};
 use varve_histogram::{Answer, Note, Point, Sample, Value, instant, over_time};
+use varve_storage::columns::NO_START_MS;
 use varve_storage::{FloatHistogram, SampleValue, is_stale_nan};
 
 use super::{
-    InvalidFactor, Lookback, RangeFunction, Samples, Scratch, StepArg, StepOutput, WindowGrid,
-    evaluate_range,
+    InvalidFactor, Lookback, RangeFunction, Samples, Scratch, StartedSamples, StepArg, StepOutput,
+    WindowGrid, evaluate_range_started,
 };
 use crate::grid::StepGrid;
 
@@ -23,9 +24,16 @@ pub struct MixedSamples<'a> {
     pub floats: Samples<'a>,
     /// As many items: the histograms, `None` for floats and for stale markers of either kind. Empty if there is none at all.
     pub histograms: &'a [Option<Arc<FloatHistogram>>],
+    /// As many start timestamps in milliseconds, [`NO_START_MS`] where one is not known. Empty if none is, or none is to be looked at.
+    pub starts: &'a [i64],
 }
 
 impl MixedSamples<'_> {
+    /// The start timestamp of the sample at an index.
+    pub(super) fn start_ms(&self, index: usize) -> i64 {
+        self.starts.get(index).copied().unwrap_or(NO_START_MS)
+    }
+
     /// Each sample with its time, stale markers as floats.
     pub fn iter(&self) -> impl Iterator<Item = (i64, SampleValue)> + '_ {
         let floats = self.floats.timestamps.iter().zip(self.floats.values);
@@ -138,8 +146,11 @@ impl<'a> Window<'a> {
                 _ if is_stale_nan(samples.floats.values[index]) => continue,
                 _ => Sample::Float(samples.floats.values[index]),
             };
-            let time_ms = samples.floats.timestamps[index];
-            self.points.push(Point { time_ms, sample });
+            self.points.push(Point {
+                time_ms: samples.floats.timestamps[index],
+                start_ms: samples.start_ms(index),
+                sample,
+            });
         }
     }
 
@@ -151,14 +162,36 @@ impl<'a> Window<'a> {
         self.histograms > 0
     }
 
-    fn floats(&self, timestamps: &mut Vec<i64>, values: &mut Vec<f64>) {
-        timestamps.clear();
-        values.clear();
+    fn floats(&self, floats: &mut Floats) {
+        floats.timestamps.clear();
+        floats.values.clear();
+        floats.starts.clear();
         for point in &self.points {
             if let Sample::Float(value) = point.sample {
-                timestamps.push(point.time_ms);
-                values.push(value);
+                floats.timestamps.push(point.time_ms);
+                floats.values.push(value);
+                floats.starts.push(point.start_ms);
             }
+        }
+    }
+}
+
+/// The floats of one window.
+#[derive(Default)]
+struct Floats {
+    timestamps: Vec<i64>,
+    values: Vec<f64>,
+    starts: Vec<i64>,
+}
+
+impl Floats {
+    fn samples(&self) -> StartedSamples<'_> {
+        StartedSamples {
+            samples: Samples {
+                timestamps: &self.timestamps,
+                values: &self.values,
+            },
+            starts: &self.starts,
         }
     }
 }
@@ -196,6 +229,10 @@ pub fn evaluate_instant_mixed(
                 (_, Lookback::Timestamp) | (None, Lookback::FloatTimestamp) => {
                     Some(SampleValue::Float(timestamps[index] as f64 / 1000.0))
                 }
+                (_, Lookback::Start) => {
+                    let start_ms = samples.start_ms(index);
+                    Some(SampleValue::Float(start_ms as f64 / 1000.0))
+                }
                 (Some(histogram), _) => Some(SampleValue::Histogram(Arc::clone(histogram))),
                 (None, _) => Some(SampleValue::Float(values[index])),
             }
@@ -203,7 +240,7 @@ pub fn evaluate_instant_mixed(
     });
 }
 
-/// [`evaluate_range`] for samples of both kinds; `note` is told what there is to be said about the series.
+/// [`super::evaluate_range`] for samples of both kinds; `note` is told what there is to be said about the series.
 pub fn evaluate_range_mixed(
     function: RangeFunction,
     args: &[StepArg],
@@ -214,7 +251,7 @@ pub fn evaluate_range_mixed(
     out: &mut Vec<Option<SampleValue>>,
 ) -> Result<(), InvalidFactor> {
     let mut window = Window::default();
-    let (mut timestamps, mut values) = (Vec::new(), Vec::new());
+    let mut floats = Floats::default();
     let mut failed = None;
     windows.for_each(samples.floats.timestamps, |step, lo, hi| {
         window.fill(samples, lo, hi);
@@ -231,15 +268,12 @@ pub fn evaluate_range_mixed(
             out.push(of_window(function, &window.points, range, note));
             return;
         }
-        window.floats(&mut timestamps, &mut values);
-        if mixed && !timestamps.is_empty() {
+        window.floats(&mut floats);
+        if mixed && !floats.timestamps.is_empty() {
             note(Note::IgnoredInMixedRange);
         }
-        let floats = Samples {
-            timestamps: &timestamps,
-            values: &values,
-        };
-        match of_floats(function, args, floats, windows, step, scratch) {
+        let floats = floats.samples();
+        match of_floats(function, args, floats, windows, step, scratch, note) {
             Ok(value) => out.push(value.map(SampleValue::Float)),
             Err(error) => {
                 failed.get_or_insert(error);
@@ -254,12 +288,13 @@ pub fn evaluate_range_mixed(
 fn of_floats(
     function: RangeFunction,
     args: &[StepArg],
-    samples: Samples<'_>,
+    series: StartedSamples<'_>,
     windows: &WindowGrid,
     step: usize,
     scratch: &mut Scratch,
+    note: &mut dyn FnMut(Note),
 ) -> Result<Option<f64>, InvalidFactor> {
-    if samples.timestamps.is_empty() {
+    if series.samples.timestamps.is_empty() {
         // Prometheus checks the factors before it looks at the samples.
         if function == RangeFunction::DoubleExponentialSmoothing {
             let arg = |index: usize| args.get(index).map_or(f64::NAN, |arg| arg.at(step));
@@ -278,7 +313,7 @@ fn of_floats(
         values: &mut value,
         present: &mut present,
     };
-    evaluate_range(function, &args, samples, &one, scratch, &mut out)?;
+    evaluate_range_started(function, &args, series, &one, scratch, note, &mut out)?;
     Ok(present[0].then_some(value[0]))
 }
 
@@ -329,7 +364,9 @@ fn two_floats(a: Point<'_>, b: Point<'_>, kind: instant::Function) -> Option<f64
         return None;
     };
     let per_second = kind == instant::Function::Irate;
-    super::rate::instant(&[a.time_ms, b.time_ms], &[before, after], per_second)
+    let times = [a.time_ms, b.time_ms];
+    let anew = b.counted().begins_anew(a.counted());
+    super::rate::instant(&times, &[before, after], per_second, anew)
 }
 
 #[cfg(test)]
@@ -370,6 +407,7 @@ mod tests {
                 values: &[0.0, 2.0, 3.0, 5.0, 0.0, 0.0],
             },
             histograms: &histograms,
+            starts: &[],
         };
         let (mut out, mut notes) = (Vec::new(), Vec::new());
         evaluate_range_mixed(
@@ -415,6 +453,7 @@ mod tests {
                 values: &[0.0, 2.0, varve_storage::stale_nan()],
             },
             histograms: &histograms,
+            starts: &[],
         };
         let mut out = Vec::new();
         evaluate_instant_mixed(Lookback::Value, samples, &windows(3), &mut out);

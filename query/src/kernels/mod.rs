@@ -11,7 +11,8 @@
 //!   to the last bit (the payload of a NaN aside);
 //! - stale markers end a series for the look-back, and are not there for range functions;
 //! - a step without a result has `present == false` and value 0;
-//! - windows move with two pointers over the samples, so nothing is copied per step.
+//! - windows move with two pointers over the samples, so nothing is copied per step;
+//! - start timestamps are looked at by kernels of their own, so that series without any are none the slower.
 //!
 //! Where a sliding update gives the same bits as a walk over the window (counts, resets, extremes), the window slides;
 //! where it does not (compensated sums, regression), each step walks its window.
@@ -28,6 +29,7 @@ mod over_time;
 mod quantile;
 mod rate;
 mod regression;
+mod started;
 #[cfg(test)]
 mod tests;
 
@@ -38,6 +40,9 @@ pub use grid::WindowGrid;
 pub use instant::{Lookback, evaluate_instant};
 pub use mixed::{MixedSamples, evaluate_instant_mixed, evaluate_range_mixed, without_buckets};
 pub use quantile::quantile;
+pub use started::{
+    StartedSamples, evaluate_extended_started, evaluate_instant_started, evaluate_range_started,
+};
 
 use varve_storage::is_stale_nan;
 
@@ -71,8 +76,12 @@ impl StepOutput<'_> {
 pub struct Scratch {
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    /// Start timestamps.
+    starts: Vec<i64>,
     /// Indexes of samples: resets or changes in order, or the candidates of a sliding extreme.
     indexes: Vec<usize>,
+    /// Indexes of samples that count again what the one before has counted.
+    overlaps: Vec<usize>,
     sorted: Vec<f64>,
 }
 
@@ -81,7 +90,9 @@ impl Scratch {
     pub fn heap_bytes(&self) -> usize {
         (self.timestamps.capacity()
             + self.values.capacity()
+            + self.starts.capacity()
             + self.indexes.capacity()
+            + self.overlaps.capacity()
             + self.sorted.capacity())
             * 8
     }
@@ -149,8 +160,12 @@ fn dispatch(
         F::Rate => rate::extrapolated(samples, windows, rate::Kind::Rate, scratch, out),
         F::Increase => rate::extrapolated(samples, windows, rate::Kind::Increase, scratch, out),
         F::Delta => rate::extrapolated(samples, windows, rate::Kind::Delta, scratch, out),
-        F::Irate => walk(samples, windows, out, |_, t, v| rate::instant(t, v, true)),
-        F::Idelta => walk(samples, windows, out, |_, t, v| rate::instant(t, v, false)),
+        F::Irate => walk(samples, windows, out, |_, t, v| {
+            rate::instant(t, v, true, false)
+        }),
+        F::Idelta => walk(samples, windows, out, |_, t, v| {
+            rate::instant(t, v, false, false)
+        }),
         F::Changes => over_time::count_pairs(samples, windows, scratch, out, |a, b| {
             a != b && !(a.is_nan() && b.is_nan())
         }),

@@ -70,8 +70,18 @@ pub(super) fn count_pairs(
     let found = &mut scratch.indexes;
     found.clear();
     found.extend((1..vs.len()).filter(|&i| counts(vs[i - 1], vs[i])));
+    count_found(samples.timestamps, windows, found, out);
+}
+
+/// Counts the indexes within each window, its first sample's left out. `found` ascend.
+pub(super) fn count_found(
+    timestamps: &[i64],
+    windows: &WindowGrid,
+    found: &[usize],
+    out: &mut StepOutput<'_>,
+) {
     let (mut from, mut to) = (0, 0);
-    windows.for_each(samples.timestamps, |step, lo, hi| {
+    windows.for_each(timestamps, |step, lo, hi| {
         while found.get(to).is_some_and(|i| *i < hi) {
             to += 1;
         }

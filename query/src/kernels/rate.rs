@@ -48,13 +48,7 @@ pub(super) fn extrapolated(
         for &i in resets[first_reset..].iter().take_while(|i| **i < hi) {
             increase += vs[i - 1];
         }
-        let window = Window {
-            start_ms: windows.start_ms(step),
-            end_ms: windows.end_ms(step),
-            first_ms: ts[lo],
-            last_ms: ts[hi - 1],
-            intervals: (hi - lo - 1) as f64,
-        };
+        let window = Window::of(windows, step, &ts[lo..hi]);
         let counter_start = (kind != Kind::Delta).then_some(vs[lo]);
         let mut factor = window.extrapolation(increase, counter_start);
         if kind == Kind::Rate {
@@ -65,21 +59,34 @@ pub(super) fn extrapolated(
 }
 
 /// Where the samples of one window lie.
-struct Window {
+pub(super) struct Window {
     start_ms: i64,
     end_ms: i64,
     first_ms: i64,
     last_ms: i64,
-    /// Samples less one, at least 1.
+    /// Samples less one.
     intervals: f64,
 }
 
 impl Window {
+    /// The window of a step, whose samples have these times; at least one.
+    pub(super) fn of(windows: &WindowGrid, step: usize, timestamps: &[i64]) -> Self {
+        let last = timestamps.len() - 1;
+        Self {
+            start_ms: windows.start_ms(step),
+            end_ms: windows.end_ms(step),
+            first_ms: timestamps[0],
+            last_ms: timestamps[last],
+            intervals: last as f64,
+        }
+    }
+
     /// By how much the increase between the samples grows when it is extended to the window's edges.
     ///
     /// An edge within 1.1 average intervals of its sample is reached; else the series is taken to start or end half an interval
-    /// outside. A counter (`counter_start`: its first value) is never extended to before the point where it was zero.
-    fn extrapolation(&self, increase: f64, counter_start: Option<f64>) -> f64 {
+    /// outside. A counter (`counter_start`: its first value) is never extended to before the point where it was zero. There are at least
+    /// two samples.
+    pub(super) fn extrapolation(&self, increase: f64, counter_start: Option<f64>) -> f64 {
         let mut to_start = (self.first_ms - self.start_ms) as f64 / 1000.0;
         let mut to_end = (self.end_ms - self.last_ms) as f64 / 1000.0;
         let sampled = (self.last_ms - self.first_ms) as f64 / 1000.0;
@@ -106,10 +113,33 @@ impl Window {
         }
         (sampled + to_start + to_end) / sampled
     }
+
+    /// The same for an increase since a time before the first sample, at which the counter was zero: nothing is added in front of it.
+    /// Behind a single sample nothing is added either, for want of an interval.
+    pub(super) fn extrapolation_since(&self, counted_since_ms: i64) -> f64 {
+        let mut to_end = (self.end_ms - self.last_ms) as f64 / 1000.0;
+        let average = match self.intervals {
+            0.0 => 0.0,
+            intervals => (self.last_ms - self.first_ms) as f64 / 1000.0 / intervals,
+        };
+        if to_end >= average * 1.1 {
+            to_end = average / 2.0;
+        }
+        let sampled = (self.last_ms - counted_since_ms) as f64 / 1000.0;
+        if sampled == 0.0 {
+            return 1.0;
+        }
+        (sampled + to_end) / sampled
+    }
 }
 
-/// `irate` (`per_second`) and `idelta`: from the last two samples of the window.
-pub(super) fn instant(timestamps: &[i64], values: &[f64], per_second: bool) -> Option<f64> {
+/// `irate` (`per_second`) and `idelta`: from the last two samples of the window. `began_anew`: the last one is known to come after a reset.
+pub(super) fn instant(
+    timestamps: &[i64],
+    values: &[f64],
+    per_second: bool,
+    began_anew: bool,
+) -> Option<f64> {
     let [.., t0, t1] = *timestamps else {
         return None;
     };
@@ -120,7 +150,8 @@ pub(super) fn instant(timestamps: &[i64], values: &[f64], per_second: bool) -> O
         return None;
     }
     // A counter that is smaller than before was reset: what it shows is its increase since then.
-    let difference = if per_second && v1 < v0 { v1 } else { v1 - v0 };
+    let was_reset = per_second && (v1 < v0 || began_anew);
+    let difference = if was_reset { v1 } else { v1 - v0 };
     Some(if per_second {
         difference / ((t1 - t0) as f64 / 1000.0)
     } else {

@@ -408,8 +408,8 @@ fn naive(
             }
             result * factor
         }
-        F::Irate => return rate::instant(&ts, &vs, true),
-        F::Idelta => return rate::instant(&ts, &vs, false),
+        F::Irate => return rate::instant(&ts, &vs, true, false),
+        F::Idelta => return rate::instant(&ts, &vs, false, false),
         F::Changes => pairs()
             .filter(|(a, b)| a != b && !(a.is_nan() && b.is_nan()))
             .count() as f64,
@@ -449,7 +449,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-fn any_samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
+pub(super) fn any_samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
     proptest::collection::vec((1..40i64, any_value()), 0..120).prop_map(|gaps| {
         let mut t = -300;
         gaps.into_iter()
@@ -461,7 +461,7 @@ fn any_samples() -> impl Strategy<Value = Vec<(i64, f64)>> {
     })
 }
 
-fn any_windows() -> impl Strategy<Value = WindowGrid> {
+pub(super) fn any_windows() -> impl Strategy<Value = WindowGrid> {
     (
         (-400..400i64, 1..60i64, 0..60usize),
         0..500i64,
@@ -482,7 +482,7 @@ fn any_windows() -> impl Strategy<Value = WindowGrid> {
         )
 }
 
-fn bits(value: Option<f64>) -> Option<u64> {
+pub(super) fn bits(value: Option<f64>) -> Option<u64> {
     // Which NaN comes out of an operation on two of them is up to the processor.
     value.map(|v| if v.is_nan() { u64::MAX } else { v.to_bits() })
 }

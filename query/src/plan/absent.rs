@@ -22,6 +22,7 @@ impl Planner<'_> {
         absence(vector, labels, grid)
     }
 
+    /// Its labels may be metadata (`{__type__="counter"}`), which go late like those of any range function, and do not go at once.
     pub(super) fn absent_over_time(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
         let present = RangeFunction::PresentOverTime;
         let vector = self.windows(call, present, Vec::new(), grid, &Needs::Only(Vec::new()))?;
@@ -29,7 +30,11 @@ impl Planner<'_> {
             Expr::MatrixSelector(matrix) => labels_of(&matrix.selector.matchers),
             _ => Vec::new(),
         };
-        absence(vector, labels, grid)
+        let absence = absence(vector, labels, grid)?;
+        match self.settings.delayed_name_removal {
+            true => self.unnamed(absence),
+            false => Ok(absence),
+        }
     }
 }
 

@@ -12,6 +12,7 @@ use super::scalar::Scalar;
 use super::{Needs, Planner};
 use crate::aggregates::{CellOp, MaskOp, MaskWindow, RowsAggregate, RowsOp, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
+use crate::functions::mark::Decisive;
 use crate::functions::{self, note};
 use crate::grid::StepGrid;
 use crate::vector::{VALUE, label_column};
@@ -48,7 +49,6 @@ impl Planner<'_> {
             return Ok(input);
         }
         let labels = grouping(node, &input);
-        let by = labels.iter().map(|name| label(name)).collect();
         let mut call = match input.is_mixed() {
             false => StepAggregate::call(cell, grid.steps, value()),
             true => {
@@ -60,8 +60,7 @@ impl Planner<'_> {
         if in_order {
             call = call.order_by(input.label_order()).build()?;
         }
-        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
-        Ok(Relation::new(plan, labels, grid))
+        input.grouped(labels, call, Decisive::Last)
     }
 
     /// Whether some selector of an expression reads native histograms.
@@ -115,11 +114,9 @@ impl Planner<'_> {
         }
         let labels = grouping(node, &input);
         let phi = Scalar::operand(&phi)?;
-        let by = labels.iter().map(|name| label(name)).collect();
         let op = RowsOp::Quantile(self.notes_at(node.expr.without_parens().span()));
         let call = RowsAggregate::call(op, grid.steps, vec![value(), phi]);
-        let plan = aggregate(input.plan, by, vec![call.alias(VALUE)])?;
-        Ok(Relation::new(plan, labels, grid))
+        input.grouped(labels, call, Decisive::Last)
     }
 
     /// Warns of quantiles that are not between 0 and 1.
@@ -206,15 +203,12 @@ impl Planner<'_> {
 
     fn count_values(&mut self, node: &Aggregate, grid: StepGrid) -> Result<Relation> {
         let target = match node.param.as_deref().map(Expr::without_parens) {
-            Some(Expr::StringLiteral(literal)) => literal.value.clone(),
+            Some(Expr::StringLiteral(literal)) if literal.is_label_name() => literal.value.clone(),
+            Some(Expr::StringLiteral(literal)) => {
+                return Err(Error::Execution(format!("invalid label name {literal}")));
+            }
             _ => return Err(Error::BadData("count_values needs a label name".to_owned())),
         };
-        if target.is_empty() {
-            return Err(Error::Execution(format!(
-                "invalid label name {}",
-                varve_promql::format::quote(&target)
-            )));
-        }
         let dropped = node.grouping.contains(&target) || target == METRIC_NAME;
         if node.without && dropped {
             // The groups do not have the new label either, so that all values of a group count together.

@@ -57,7 +57,7 @@ impl Planner<'_> {
         };
         let result = vector.with_value(VectorFunction::call(op, grid.steps, args))?;
         match drops_name(node) {
-            true => result.without_name(),
+            true => self.unnamed(result),
             false => Ok(result),
         }
     }

@@ -1,7 +1,7 @@
 //! Calls of functions that give a vector.
 
 use datafusion::logical_expr::Expr as PlanExpr;
-use varve_promql::{Call, Expr};
+use varve_promql::{Call, Expr, VectorSelector};
 
 use super::relation::{Relation, value};
 use super::scalar::Scalar;
@@ -34,6 +34,7 @@ impl Planner<'_> {
             "clamp_max" => self.element_wise(call, VectorOp::ClampMax, &[1], grid, needs),
             "round" => self.element_wise(call, VectorOp::Round, &[1], grid, needs),
             "timestamp" => self.timestamp(call, grid, needs),
+            "start_timestamp" => self.start_timestamp(call, grid, needs),
             "vector" => {
                 let scalar = self.scalar_arg(call, 0, grid)?;
                 self.vector_of(scalar, grid)
@@ -93,9 +94,7 @@ impl Planner<'_> {
             args.push(scalar);
         }
         let result = VectorFunction::call(op, grid.steps, args);
-        Relation { plan, ..vector }
-            .with_value(result)?
-            .without_name()
+        self.unnamed(Relation { plan, ..vector }.with_value(result)?)
     }
 
     /// A part of the date of each sample's value, or of the step's time.
@@ -121,14 +120,38 @@ impl Planner<'_> {
         if let Expr::VectorSelector(selector) = arg.without_parens()
             && !selector.smoothed
         {
-            let evaluation = Evaluation::Instant(Lookback::Timestamp);
-            let lookback_ms = self.settings.lookback_ms;
-            let leaf = Leaf::of(selector, &evaluation, (lookback_ms, 0), selector.span)?;
-            let times = self.leaf(&leaf, grid, needs)?;
-            return times.without_name();
+            return self.times_of(selector, Lookback::Timestamp, grid, needs);
         }
         let vector = self.vector_with(arg, grid, needs)?;
         let times = VectorFunction::call(VectorOp::StepTime(grid), grid.steps, vec![value()]);
-        vector.with_value(times)?.without_name()
+        self.unnamed(vector.with_value(times)?)
+    }
+
+    /// The start timestamp of each raw sample of a selector. Results of expressions have none, and without the option nothing has.
+    fn start_timestamp(&mut self, call: &Call, grid: StepGrid, needs: &Needs) -> Result<Relation> {
+        let arg = self.arg(call, 0)?;
+        if let Expr::VectorSelector(selector) = arg.without_parens()
+            && self.settings.use_start_timestamps
+        {
+            return self.times_of(selector, Lookback::Start, grid, needs);
+        }
+        // What is wrong with the expression is said all the same.
+        self.vector_with(arg, grid, needs)?;
+        Relation::nothing(grid)
+    }
+
+    /// A time of each raw sample of a selector.
+    fn times_of(
+        &mut self,
+        selector: &VectorSelector,
+        time: Lookback,
+        grid: StepGrid,
+        needs: &Needs,
+    ) -> Result<Relation> {
+        let evaluation = Evaluation::Instant(time);
+        let lookback_ms = self.settings.lookback_ms;
+        let leaf = Leaf::of(selector, &evaluation, (lookback_ms, 0), selector.span)?;
+        let times = self.leaf(&leaf, grid, needs)?;
+        self.unnamed(times)
     }
 }

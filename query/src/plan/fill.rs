@@ -8,7 +8,7 @@
 //!
 //! The result is the union of the three, which can have one label set at different steps.
 
-use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder, lit};
+use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, lit};
 use varve_promql::{Binary, Cardinality, VectorMatching};
 
 use super::Planner;
@@ -56,7 +56,12 @@ impl Planner<'_> {
             right = Some(merged);
         }
         if let (Some(left), Some(right)) = (&left, &right) {
-            let pairs = join_on_keys(left.clone(), right.clone(), JoinType::Inner, &keys)?;
+            let pairs = join_on_keys(
+                (right.clone(), "j"),
+                (left.clone(), "k"),
+                JoinType::Inner,
+                &keys,
+            )?;
             parts.push(self.combine(node, matching, &many, pairs, &keys, grid)?);
         }
         if let (Some(left), Some(number)) = (&left, of_one) {
@@ -123,11 +128,7 @@ fn without_partner(
         .map(|key| column(&format!("{other_prefix}:{key}")));
     let present = StepAggregate::call(CellOp::Group, grid.steps, value());
     let other = aggregate(other, by.collect(), vec![present.alias(PRESENT)])?;
-    let joined = match keys {
-        [] => LogicalPlanBuilder::from(plan).cross_join(other)?.build()?,
-        _ if prefix == "k" => join_on_keys(plan, other, JoinType::Left, keys)?,
-        _ => join_on_keys(other, plan, JoinType::Right, keys)?,
-    };
+    let joined = join_on_keys((other, other_prefix), (plan, prefix), JoinType::Right, keys)?;
     let masked = VectorFunction::call(
         VectorOp::WhereNot,
         grid.steps,

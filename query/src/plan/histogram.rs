@@ -50,7 +50,7 @@ impl Planner<'_> {
             unique_without_name: false,
             ..relation
         };
-        replaced.without_name()?.merged(Disjoint::Labels)
+        self.unnamed(replaced)?.merged(Disjoint::Labels)
     }
 
     pub(super) fn histogram_fraction(&mut self, call: &Call, grid: StepGrid) -> Result<Relation> {
@@ -83,7 +83,7 @@ impl Planner<'_> {
         let by = groups.labels.iter().map(|name| label(name)).collect();
         let call = RowsAggregate::call(op, grid.steps, groups.args);
         let plan = aggregate(groups.plan, by, vec![call.alias(VALUE)])?;
-        Relation::new(plan, groups.labels, grid).without_name()
+        self.unnamed(Relation::new(plan, groups.labels, grid))
     }
 
     /// The argument with the buckets; `None` if it is empty.

@@ -3,10 +3,13 @@
 use varve_promql::{At, Call, Expr, Span};
 use varve_storage::SampleValue;
 
+use super::names::Removal;
 use super::pending::{Pending, PendingInput};
 use super::relation::{Relation, in_memory};
 use super::selectors::Leaf;
+use super::set::union;
 use super::{Needs, Planner, offset_ms};
+use crate::aggregates::Disjoint;
 use crate::grid::StepGrid;
 use crate::info::{InfoMatchers, Row, enrich};
 use crate::kernels::Lookback;
@@ -87,7 +90,8 @@ impl Planner<'_> {
                 noted: selector.span,
             };
             let info = self.leaf(&leaf, grid, &Needs::All)?;
-            let inputs = [base, info].map(|input| (input.plan, input.labels));
+            let [named, unnamed] = base.by_removal()?;
+            let inputs = [named, unnamed, info].map(|input| (input.plan, input.labels));
             self.pending = Some(Pending {
                 span: call.span,
                 grid,
@@ -96,11 +100,26 @@ impl Planner<'_> {
             return Err(Error::NotSupported("labels that depend on data".to_owned()));
         };
         match &inputs[..] {
-            [base, info] => {
-                let rows = enrich(base, info, &selector.matchers, grid.steps)?;
-                Relation::of_rows(&rows, grid)
+            [named, unnamed, info] => {
+                let enriched = |base: &[Row], removal| {
+                    let rows = enrich(base, info, &selector.matchers, grid.steps)?;
+                    let relation = Relation::of_rows(&rows, grid)?;
+                    Ok::<_, Error>(Relation {
+                        removal,
+                        ..relation
+                    })
+                };
+                match (&named[..], &unnamed[..]) {
+                    (named, []) => enriched(named, Removal::None),
+                    ([], unnamed) => enriched(unnamed, Removal::All),
+                    (named, unnamed) => {
+                        let named = enriched(named, Removal::None)?;
+                        let unnamed = enriched(unnamed, Removal::All)?;
+                        union(vec![named, unnamed], grid)?.merged(Disjoint::Labels)
+                    }
+                }
             }
-            _ => Err(Error::Internal("info has two inputs".to_owned())),
+            _ => Err(Error::Internal("info has three inputs".to_owned())),
         }
     }
 }

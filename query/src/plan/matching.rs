@@ -14,20 +14,25 @@
 //! "many" side must be computed twice. So a plan fails at any step first, and the engine then makes it again with
 //! [`Planner::lenient`] set, which looks.
 
+use std::sync::Arc;
+
 use datafusion::common::{Column, NullEquality};
 use datafusion::logical_expr::{Expr, JoinType, LogicalPlan, LogicalPlanBuilder};
 use varve_promql::{Binary, Cardinality, VectorMatching};
 
 use super::Planner;
 use super::binary::drops_name;
+use super::names::Removal;
 use super::relation::{Relation, aggregate, column, is_metadata, label, project, value};
 use super::selectors::is_name;
 use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
 use crate::functions::label::{LabelFunction, LabelOp};
 use crate::functions::{Keep, VectorFunction, VectorOp};
 use crate::grid::StepGrid;
+use crate::selector::unique_under;
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
+use varve_storage::SeriesRef;
 
 /// The vectors of the "one" side after the join.
 pub(super) const ONE: &str = "one";
@@ -51,33 +56,41 @@ pub(super) fn key_columns(relation: &Relation, keys: &[String], prefix: &str) ->
     keys.iter().map(named).collect()
 }
 
-/// Joins two plans on their key columns `k:…` and `j:…`.
+/// Joins rows with a plan that has few rows per key, on key columns of these prefixes.
+///
+/// The latter comes first, because DataFusion holds the first side in memory and lets the other one stream past; without statistics of
+/// vectors it does not exchange them. [`JoinType::Right`] keeps rows without a partner.
 pub(super) fn join_on_keys(
-    left: LogicalPlan,
-    right: LogicalPlan,
+    (few, few_prefix): (LogicalPlan, &str),
+    (rows, prefix): (LogicalPlan, &str),
     join_type: JoinType,
     keys: &[String],
 ) -> Result<LogicalPlan> {
-    let left = LogicalPlanBuilder::from(left);
+    let few = LogicalPlanBuilder::from(few);
     if keys.is_empty() {
-        // Without a key the right side has one row, so that this is an outer join, too.
-        return Ok(left.cross_join(right)?.build()?);
+        // Without a key there is one row of the few, so that this is an outer join, too.
+        return Ok(few.cross_join(rows)?.build()?);
     }
     let columns = |prefix: &str| -> Vec<Column> {
         let name = |key| Column::new_unqualified(format!("{prefix}:{key}"));
         keys.iter().map(name).collect()
     };
-    let on = (columns("k"), columns("j"));
-    let join = left.join_detailed(right, join_type, on, None, NullEquality::NullEqualsNull)?;
+    let on = (columns(few_prefix), columns(prefix));
+    let join = few.join_detailed(rows, join_type, on, None, NullEquality::NullEqualsNull)?;
     Ok(join.build()?)
 }
 
-/// Whether series of a relation differ in the keys alone.
+/// Whether no two series of a relation have the same keys: by its labels, or because its series were looked at one by one.
 fn unique_by(relation: &Relation, keys: &[String]) -> bool {
     let keyed = |label: &String| keys.contains(label);
     let all = relation.labels.iter().all(keyed);
     let all_but_name = relation.labels.iter().all(|l| keyed(l) || is_name(l));
-    (relation.unique && all) || (relation.unique_without_name && all_but_name)
+    // A label that the relation no longer has tells nothing apart.
+    let kept = |name: &str| relation.has(name) && keys.iter().any(|key| key == name);
+    let differ = |series: &Arc<[SeriesRef]>| unique_under(series, kept);
+    (relation.unique && all)
+        || (relation.unique_without_name && all_but_name)
+        || relation.series.as_ref().is_some_and(differ)
 }
 
 impl Planner<'_> {
@@ -104,7 +117,7 @@ impl Planner<'_> {
         columns.extend(key_columns(&many, &keys, "k"));
         columns.push(value());
         let left = project(many.plan.clone(), columns)?;
-        let plan = join_on_keys(left, one, JoinType::Inner, &keys)?;
+        let plan = join_on_keys((one, "j"), (left, "k"), JoinType::Inner, &keys)?;
         self.combine(node, matching, &many, plan, &keys, grid)
     }
 
@@ -145,7 +158,8 @@ impl Planner<'_> {
                 Vec::new(),
                 vec![present.alias("present")],
             )?;
-            plan = LogicalPlanBuilder::from(plan).cross_join(many)?.build()?;
+            // The one row comes first, as in [`join_on_keys`].
+            plan = LogicalPlanBuilder::from(many).cross_join(plan)?.build()?;
             args.push(column("present"));
         }
         let key = |key: &String| column(&format!("j:{key}"));
@@ -177,7 +191,9 @@ impl Planner<'_> {
         grid: StepGrid,
     ) -> Result<Relation> {
         let one_to_one = matching.cardinality == Cardinality::OneToOne;
-        let labels = result_labels(node, matching, many);
+        // Prometheus does not ask here whether the names of the operands were to go.
+        let delayed = self.settings.delayed_name_removal;
+        let labels = result_labels(node, matching, many, delayed);
         let columns: Vec<Expr> = labels
             .iter()
             .map(|name| match matching.include.contains(name) {
@@ -202,8 +218,13 @@ impl Planner<'_> {
             .filter(|name| !matching.include.contains(name))
             .cloned()
             .collect();
+        // Types and units are matched, and arithmetic takes them away: results of several match groups may be one series.
+        let may_meet = one_to_one
+            && keys
+                .iter()
+                .any(|key| is_metadata(key) && !labels.contains(key));
         let proven = match one_to_one {
-            true => unique_by(many, keys),
+            true => unique_by(many, keys) && !may_meet,
             false => unique_by(many, &kept),
         };
         let why = match one_to_one {
@@ -214,14 +235,18 @@ impl Planner<'_> {
             columns.extend(more);
             columns
         };
+        let merge = |name: &str| {
+            let why = if may_meet { Disjoint::Labels } else { why };
+            StepAggregate::call(CellOp::Merge(why), steps, column(name))
+        };
         let by_labels = |labels: &[String]| labels.iter().map(|name| label(name)).collect();
         let by: Vec<Expr> = by_labels(&labels);
-        let merge = |name: &str| StepAggregate::call(CellOp::Merge(why), steps, column(name));
-        let filters = node.op.is_comparison() && !node.return_bool;
+        // Whether the result may have names in which two series of a match group differ.
+        let keeps_names = node.op.is_comparison() && (delayed || !node.return_bool);
         let plan = if proven {
             let result = VectorFunction::call(op, steps, vec![a, b]);
             project(joined, with(columns, vec![result.alias(VALUE)]))?
-        } else if filters {
+        } else if keeps_names || may_meet {
             // Pairs are checked before the comparison drops any.
             let both = |x: &Expr, y: &Expr| {
                 VectorFunction::call(VectorOp::Where, steps, vec![x.clone(), y.clone()])
@@ -252,15 +277,28 @@ impl Planner<'_> {
             let plan = project(joined, with(columns, vec![result.alias(VALUE)]))?;
             aggregate(plan, by, vec![merge(VALUE).alias(VALUE)])?
         };
-        Ok(Relation::new(plan, labels, grid))
+        let removal = match delayed && node.return_bool {
+            true => Removal::All,
+            false => Removal::None,
+        };
+        Ok(Relation {
+            removal,
+            ..Relation::new(plan, labels, grid)
+        })
     }
 }
 
 /// The labels of the result: the match key for one-to-one, else those of the "many" side with the included ones.
-fn result_labels(node: &Binary, matching: &VectorMatching, many: &Relation) -> Vec<String> {
+fn result_labels(
+    node: &Binary,
+    matching: &VectorMatching,
+    many: &Relation,
+    delayed: bool,
+) -> Vec<String> {
     let listed = |label: &str| matching.labels.iter().any(|name| name == label);
     let mut labels = many.labels.clone();
-    if drops_name(node) {
+    // Arithmetic takes them away at once in any case.
+    if drops_name(node) && !(delayed && node.return_bool) {
         labels.retain(|label| !is_metadata(label));
     }
     if matching.cardinality == Cardinality::OneToOne {

@@ -4,7 +4,7 @@
 //! to its builder in a file of its own. Nothing here reads data; series were resolved before ([`selectors`]).
 //!
 //! Invariants:
-//! - a [`Relation`] has exactly its label columns and `value`; columns are named through [`relation::column`], which takes any
+//! - a [`Relation`] has exactly its label columns, a column of marks if it needs one ([`names`]), and `value`; columns are named through [`relation::column`], which takes any
 //!   name as it is;
 //! - a plan is a function of (expression, grid, resolved series, settings) alone, and of inputs that have to be evaluated before it
 //!   ([`pending`]);
@@ -20,6 +20,7 @@ mod info;
 mod invariant;
 mod labels;
 mod matching;
+pub mod names;
 pub mod pending;
 mod range;
 pub mod relation;
@@ -29,7 +30,7 @@ mod set;
 
 use std::sync::Arc;
 
-use varve_promql::{Call, Duration, Expr, Span, Unary, UnaryOp, ValueType};
+use varve_promql::{Call, Duration, Expr, Span, StringLiteral, Unary, UnaryOp, ValueType};
 
 use crate::annotations::{Annotations, NotesAt};
 use crate::functions::{VectorFunction, VectorOp};
@@ -48,6 +49,10 @@ pub struct Settings {
     pub lookback_ms: i64,
     /// The step of a subquery that has none, in milliseconds.
     pub subquery_step_ms: i64,
+    /// Whether functions that know start timestamps look at them.
+    pub use_start_timestamps: bool,
+    /// Whether metric names are removed at the end of the query, and not by each operation; see [`names`].
+    pub delayed_name_removal: bool,
 }
 
 /// Makes the plans of one query, one per slice of its grid.
@@ -212,7 +217,7 @@ impl<'a> Planner<'a> {
             UnaryOp::Plus => Ok(operand),
             UnaryOp::Minus => {
                 let negated = VectorFunction::call(VectorOp::Negate, grid.steps, vec![value()]);
-                operand.with_value(negated)?.without_name()
+                self.unnamed(operand.with_value(negated)?)
             }
         }
     }
@@ -236,8 +241,12 @@ impl<'a> Planner<'a> {
     }
 
     fn string_arg<'e>(&self, call: &'e Call, index: usize) -> Result<&'e str> {
+        Ok(&self.string_literal(call, index)?.value)
+    }
+
+    fn string_literal<'e>(&self, call: &'e Call, index: usize) -> Result<&'e StringLiteral> {
         match self.arg(call, index)?.without_parens() {
-            Expr::StringLiteral(literal) => Ok(&literal.value),
+            Expr::StringLiteral(literal) => Ok(literal),
             other => Err(Error::BadData(format!(
                 "expected a string literal, got {}",
                 other.value_type().documented()

@@ -31,7 +31,7 @@ impl Planner<'_> {
         let result = self.windows(call, function, args, grid, needs)?;
         match keeps_name {
             true => Ok(result),
-            false => result.without_name_of_series(),
+            false => self.unnamed_series(result),
         }
     }
 

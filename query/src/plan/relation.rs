@@ -15,20 +15,21 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
+use super::names::Removal;
 use crate::Result;
-use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
+use crate::aggregates::{Disjoint, MaskOp, MaskWindow};
 use crate::functions::label::{LabelFunction, LabelOp};
 use crate::functions::{VectorFunction, VectorOp};
 use crate::grid::StepGrid;
 use crate::selector::METADATA_LABELS;
 use crate::vector::{VALUE, is_mixed, label_column, vector_type};
 use crate::window::label_type;
-use varve_storage::Labels;
+use varve_storage::{Labels, SeriesRef};
 
 /// The plan of a vector expression with what is known about its rows.
 #[derive(Clone, Debug)]
 pub struct Relation {
-    /// Gives the columns `l:<label>` in the order of `labels`, then `value`.
+    /// Gives the columns `l:<label>` in the order of `labels`, for [`Removal::Marked`] the column of marks, then `value`.
     pub plan: LogicalPlan,
     /// The labels that some row may have, ascending.
     pub labels: Vec<String>,
@@ -40,6 +41,10 @@ pub struct Relation {
     pub unique_without_name: bool,
     /// Whether it is known already that there are no rows.
     pub empty: bool,
+    /// Which rows lose their metadata labels at the end of the query.
+    pub removal: Removal,
+    /// The series of which there is a row each, if the rows are those of a selector.
+    pub series: Option<Arc<[SeriesRef]>>,
 }
 
 /// A column by its exact name.
@@ -164,6 +169,8 @@ impl Relation {
             unique: true,
             unique_without_name,
             empty: false,
+            removal: Removal::None,
+            series: None,
         }
     }
 
@@ -192,6 +199,13 @@ impl Relation {
         self.labels.iter().map(|name| label(name)).collect()
     }
 
+    /// The columns of everything but the vectors.
+    pub(super) fn row_columns(&self) -> Vec<Expr> {
+        let mut columns = self.label_columns();
+        columns.extend(self.mark_column());
+        columns
+    }
+
     /// The column of a label, or the absent label where no row has it.
     pub(super) fn label_or_null(&self, name: &str) -> Expr {
         if self.has(name) {
@@ -216,7 +230,7 @@ impl Relation {
 
     /// The same rows with other vectors on the same grid.
     pub(super) fn with_value(self, vector: Expr) -> Result<Self> {
-        let mut exprs = self.label_columns();
+        let mut exprs = self.row_columns();
         exprs.push(vector.alias(VALUE));
         Ok(Self {
             plan: project(self.plan, exprs)?,
@@ -267,23 +281,9 @@ impl Relation {
             .merged(Disjoint::Labels)
     }
 
-    /// The relation as the result of a query: one row per label set.
+    /// One row per label set.
     pub fn distinct(self) -> Result<Self> {
         self.merged(Disjoint::Labels)
-    }
-
-    /// One row per label set; two samples at one step are an error. Costs nothing where rows are known to differ.
-    pub(super) fn merged(self, why: Disjoint) -> Result<Self> {
-        if self.unique {
-            return Ok(self);
-        }
-        let merge = StepAggregate::call(CellOp::Merge(why), self.grid.steps, value());
-        let plan = aggregate(
-            self.plan.clone(),
-            self.label_columns(),
-            vec![merge.alias(VALUE)],
-        )?;
-        Ok(Self::new(plan, self.labels, self.grid))
     }
 }
 

@@ -99,7 +99,8 @@ impl Planner<'_> {
             Scalar::Plan(scalar) => {
                 let name = self.fresh("scalar");
                 let scalar = project(*scalar, vec![value().alias(&name)])?;
-                let plan = LogicalPlanBuilder::from(plan).cross_join(scalar)?.build()?;
+                // The one row comes first: that side is held in memory, and the other one streams past.
+                let plan = LogicalPlanBuilder::from(scalar).cross_join(plan)?.build()?;
                 Ok((plan, column(&name)))
             }
         }

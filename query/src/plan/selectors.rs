@@ -1,6 +1,7 @@
 //! Selectors: resolved before the plan, then leaves of it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use varve_promql::{At, BinaryOp, Expr, Matcher, Span, Subquery, VectorSelector};
 use varve_storage::METRIC_NAME;
@@ -9,7 +10,7 @@ use super::info::InfoSelector;
 use super::relation::{Relation, column};
 use super::{Needs, Planner, Settings, fixed_ms, offset_ms};
 use crate::grid::StepGrid;
-use crate::kernels::{Lookback, Reach, WindowGrid};
+use crate::kernels::{Lookback, RangeFunction, Reach, WindowGrid};
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::{VALUE, label_column};
 use crate::{Error, Result};
@@ -35,6 +36,10 @@ impl Resolved {
         let mut selectors = HashMap::new();
         let mut statistics = HashSet::new();
         statistics_only(expr, false, &mut statistics);
+        let mut starts = HashSet::new();
+        if settings.use_start_timestamps {
+            reads_starts(expr, &mut starts);
+        }
         for (span, spec) in specs {
             let mut resolved = match by_spec.get(&spec) {
                 Some(known) => known.clone(),
@@ -42,6 +47,7 @@ impl Resolved {
             };
             by_spec.insert(spec, resolved.clone());
             resolved.statistics_only = statistics.contains(&span);
+            resolved.start_timestamps = starts.contains(&span);
             selectors.insert(span, resolved);
         }
         Ok(Self { selectors })
@@ -104,6 +110,28 @@ fn statistics_only(expr: &Expr, wanted: bool, found: &mut HashSet<Span>) {
     };
     for child in expr.children() {
         statistics_only(child, wanted, found);
+    }
+}
+
+/// Finds the selectors that are directly under a function which looks at start timestamps. Whatever else is made of samples has none.
+fn reads_starts(expr: &Expr, found: &mut HashSet<Span>) {
+    if let Expr::Call(call) = expr {
+        let name = call.function.name;
+        let of_range = RangeFunction::from_name(name).is_some_and(RangeFunction::reads_starts);
+        for arg in &call.args {
+            match arg.without_parens() {
+                Expr::MatrixSelector(matrix) if of_range => {
+                    found.insert(matrix.selector.span);
+                }
+                Expr::VectorSelector(selector) if name == "start_timestamp" => {
+                    found.insert(selector.span);
+                }
+                _ => {}
+            }
+        }
+    }
+    for child in expr.children() {
+        reads_starts(child, found);
     }
 }
 
@@ -308,8 +336,9 @@ impl Planner<'_> {
         }
         let unique_without_name = resolved.unique_without_name();
         let mut labels = resolved.label_names();
-        // Where the name may have to be dropped, rows must be told apart by all their labels.
-        if let (Needs::Only(needed), true) = (needs, unique_without_name) {
+        // Where the name may have to be dropped before, rows must be told apart by all their labels.
+        let may_merge = !unique_without_name && !self.settings.delayed_name_removal;
+        if let (Needs::Only(needed), false) = (needs, may_merge) {
             labels.retain(|label| needed.contains(label));
         }
         let windows = WindowGrid {
@@ -330,6 +359,7 @@ impl Planner<'_> {
         let plan = super::relation::project(plan, columns)?;
         Ok(Relation {
             unique_without_name,
+            series: Some(Arc::clone(&resolved.series)),
             ..Relation::new(plan, labels, grid)
         })
     }

@@ -8,6 +8,7 @@ use varve_promql::{Binary, BinaryOp};
 
 use super::Planner;
 use super::matching::{join_on_keys, key_columns, match_keys};
+use super::names::{MARK, Removal};
 use super::relation::{Relation, aggregate, column, label, project, value};
 use crate::aggregates::{CellOp, Disjoint, MaskOp, MaskWindow, StepAggregate};
 use crate::functions::{VectorFunction, VectorOp};
@@ -30,7 +31,7 @@ impl Planner<'_> {
             BinaryOp::And | BinaryOp::Unless if lhs.empty => Ok(lhs),
             BinaryOp::Unless | BinaryOp::Or if rhs.empty => Ok(lhs),
             BinaryOp::And => masked(lhs, rhs, &keys, JoinType::Inner, VectorOp::Where),
-            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Left, VectorOp::WhereNot),
+            BinaryOp::Unless => masked(lhs, rhs, &keys, JoinType::Right, VectorOp::WhereNot),
             _ if lhs.empty => Ok(rhs),
             _ => self.or(lhs, rhs, &keys, grid),
         }
@@ -47,14 +48,13 @@ impl Planner<'_> {
         labels.sort_unstable();
         labels.dedup();
         let mixed = lhs.is_mixed() || rhs.is_mixed();
+        let removal = Removal::of_union([&lhs, &rhs]);
         let side = |relation: Relation, number: i64| {
             let relation = match mixed {
                 true => relation.into_mixed()?,
                 false => relation,
             };
-            let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
-            let mut columns: Vec<Expr> = labels.iter().map(named).collect();
-            columns.extend(key_columns(&relation, keys, "k"));
+            let mut columns = united_columns(&relation, &labels, removal);
             columns.push(lit(number).alias("side"));
             columns.push(value());
             project(relation.plan, columns)
@@ -65,12 +65,12 @@ impl Planner<'_> {
         // The window wants its input sorted, and DataFusion would push that sort below the union, where keys that one side lacks are
         // constants, and then find the union unsorted. An aggregation by all columns lies between them.
         let mut columns: Vec<Expr> = labels.iter().map(|name| label(name)).collect();
-        columns.extend(keys.iter().map(|key| column(&format!("k:{key}"))));
+        columns.extend((removal == Removal::Marked).then(|| column(MARK)));
         columns.push(column("side"));
         let merge = CellOp::Merge(Disjoint::Labels);
         let merge = StepAggregate::call(merge, grid.steps, value());
         let plan = aggregate(plan, columns, vec![merge.alias(VALUE)])?;
-        let by = keys.iter().map(|key| column(&format!("k:{key}"))).collect();
+        let by = keys.iter().map(|key| label(key)).collect();
         let name = self.fresh("masked");
         let args = vec![value(), column("side")];
         let call = MaskWindow::call(MaskOp::Or, grid.steps, args, by, Vec::new());
@@ -80,6 +80,7 @@ impl Planner<'_> {
         // Both sides may have the same series, at different steps.
         let both = Relation {
             unique: false,
+            removal,
             ..Relation::new(plan, labels, grid)
         };
         both.with_value(column(&name))?.merged(Disjoint::Labels)
@@ -95,14 +96,14 @@ pub(super) fn union(relations: Vec<Relation>, grid: StepGrid) -> Result<Relation
     labels.sort_unstable();
     labels.dedup();
     let mixed = relations.iter().any(Relation::is_mixed);
+    let removal = Removal::of_union(&relations);
     let mut all: Option<LogicalPlanBuilder> = None;
     for relation in relations {
         let relation = match mixed {
             true => relation.into_mixed()?,
             false => relation,
         };
-        let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
-        let mut columns: Vec<Expr> = labels.iter().map(named).collect();
+        let mut columns = united_columns(&relation, &labels, removal);
         columns.push(value());
         let plan = project(relation.plan, columns)?;
         all = Some(match all {
@@ -115,9 +116,18 @@ pub(super) fn union(relations: Vec<Relation>, grid: StepGrid) -> Result<Relation
         Some(all) => Ok(Relation {
             unique: false,
             unique_without_name: false,
+            removal,
             ..Relation::new(all.build()?, labels, grid)
         }),
     }
+}
+
+/// The columns of a relation, but for its vectors, in a union that has these labels and this removal of names.
+fn united_columns(relation: &Relation, labels: &[String], removal: Removal) -> Vec<Expr> {
+    let named = |name: &String| relation.label_or_null(name).alias(label_column(name));
+    let mut columns: Vec<Expr> = labels.iter().map(named).collect();
+    columns.extend((removal == Removal::Marked).then(|| relation.mark().alias(MARK)));
+    columns
 }
 
 fn masked(
@@ -134,11 +144,11 @@ fn masked(
     let by = keys.iter().map(|key| column(&format!("j:{key}"))).collect();
     let present = StepAggregate::call(CellOp::Group, steps, value());
     let right = aggregate(right, by, vec![present.alias(PRESENT)])?;
-    let mut columns = lhs.label_columns();
+    let mut columns = lhs.row_columns();
     columns.extend(key_columns(&lhs, keys, "k"));
     columns.push(value());
     let left = project(lhs.plan.clone(), columns)?;
-    let plan = join_on_keys(left, right, join_type, keys)?;
+    let plan = join_on_keys((right, "j"), (left, "k"), join_type, keys)?;
     let args = vec![value(), column(PRESENT)];
     Relation { plan, ..lhs }.with_value(VectorFunction::call(op, steps, args))
 }

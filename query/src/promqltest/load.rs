@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use varve_promql::format::parse_go_float;
+use varve_storage::columns::NO_START_MS;
 use varve_storage::histogram::ClassicHistogram;
 use varve_storage::{FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, SampleValue};
 
@@ -17,7 +18,21 @@ const BUCKET_LABEL: &str = "le";
 #[derive(Debug, Default)]
 pub struct Loaded {
     /// As written, stale markers included.
-    written: BTreeMap<Labels, BTreeMap<i64, SampleValue>>,
+    written: BTreeMap<Labels, BTreeMap<i64, Written>>,
+}
+
+/// A start timestamp in milliseconds, and a value.
+type Written = (i64, SampleValue);
+
+/// A sample that a script has loaded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LoadedSample {
+    /// Its time in milliseconds.
+    pub timestamp_ms: i64,
+    /// Its start timestamp in milliseconds; [`NO_START_MS`] where none is written.
+    pub start_timestamp_ms: i64,
+    /// Its value.
+    pub value: SampleValue,
 }
 
 /// Classic histograms that are gathered, by series and time.
@@ -34,7 +49,9 @@ impl Loaded {
         let mut classic = Classic::new();
         for line in lines {
             let mut time_ms = 0;
-            for item in line.items {
+            for (place, item) in line.items.into_iter().enumerate() {
+                let start = line.starts.get(place).copied().flatten();
+                let start_ms = start.map_or(NO_START_MS, |start| time_ms + start);
                 let value = match item {
                     Item::Float(value) => {
                         if with_nhcb {
@@ -49,7 +66,7 @@ impl Loaded {
                 };
                 if let Some(value) = value {
                     let samples = self.written.entry(line.labels.clone()).or_default();
-                    samples.insert(time_ms, value);
+                    samples.insert(time_ms, (start_ms, value));
                 }
                 time_ms += interval_ms;
             }
@@ -58,16 +75,17 @@ impl Loaded {
             let mut native = BTreeMap::new();
             for (time_ms, histogram) in samples {
                 let histogram = histogram.to_native().map_err(|error| error.to_string())?;
-                native.insert(time_ms, SampleValue::Histogram(Arc::new(histogram)));
+                let value = SampleValue::Histogram(Arc::new(histogram));
+                native.insert(time_ms, (NO_START_MS, value));
             }
             self.written.entry(labels).or_default().extend(native);
         }
         Ok(())
     }
 
-    /// Each series with its samples (milliseconds, value), stale markers included. Native histograms have the hints of counter resets
-    /// with which Prometheus stores them.
-    pub fn series(&self) -> impl Iterator<Item = (&Labels, Vec<(i64, SampleValue)>)> {
+    /// Each series with its samples, stale markers included. Native histograms have the hints of counter resets with which Prometheus
+    /// stores them.
+    pub fn series(&self) -> impl Iterator<Item = (&Labels, Vec<LoadedSample>)> {
         self.written
             .iter()
             .map(|(labels, samples)| (labels, stored(samples)))
@@ -75,14 +93,17 @@ impl Loaded {
 
     /// An archive in memory.
     pub fn archive(&self) -> MemoryArchive {
-        let series = self.series();
-        MemoryArchive::with_samples(series.map(|(labels, samples)| (labels.clone(), samples)))
+        MemoryArchive::with_starts(self.series().map(|(labels, samples)| {
+            let samples = samples.into_iter();
+            let samples = samples.map(|s| (s.timestamp_ms, (s.start_timestamp_ms, s.value)));
+            (labels.clone(), samples)
+        }))
     }
 }
 
-fn stored(samples: &BTreeMap<i64, SampleValue>) -> Vec<(i64, SampleValue)> {
+fn stored(samples: &BTreeMap<i64, Written>) -> Vec<LoadedSample> {
     let mut previous: Option<&FloatHistogram> = None;
-    let stored = samples.iter().map(|(time_ms, value)| {
+    let stored = samples.iter().map(|(time_ms, (start_ms, value))| {
         let value = match value {
             SampleValue::Float(value) => {
                 previous = None;
@@ -96,7 +117,11 @@ fn stored(samples: &BTreeMap<i64, SampleValue>) -> Vec<(i64, SampleValue)> {
                 SampleValue::Histogram(Arc::new(histogram))
             }
         };
-        (*time_ms, value)
+        LoadedSample {
+            timestamp_ms: *time_ms,
+            start_timestamp_ms: *start_ms,
+            value,
+        }
     });
     stored.collect()
 }

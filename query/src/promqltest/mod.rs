@@ -6,11 +6,12 @@
 //! Flow: [`script`] reads the commands, [`series`] the notation of samples; [`load`] has what was loaded; [`run`] executes, and
 //! [`compare`] tells differences.
 
+mod at;
 mod compare;
 mod load;
 pub mod run;
 pub mod script;
 pub mod series;
 
-pub use load::Loaded;
+pub use load::{Loaded, LoadedSample};
 pub use run::{CaseResult, Outcome, ScriptResult, run_script, run_script_on};

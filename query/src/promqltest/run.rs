@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::compare;
 use super::load::Loaded;
 use super::script::{Action, Eval, parse};
+use super::{at, compare};
 use crate::result::{MatrixSeries, QueryOptions, QueryResult, QueryValue};
 use crate::{Archive, Engine, EngineOptions, Error};
 
@@ -91,7 +91,7 @@ pub async fn run_script_on(
                     None => Arc::clone(archive.insert(open(&loaded).await?)),
                 };
                 let engine = Engine::new(archive, options);
-                let outcome = run_eval(&engine, &eval).await;
+                let outcome = run_all(&engine, &eval).await;
                 result.cases.push(CaseResult {
                     line: command.line,
                     query: eval.query,
@@ -101,6 +101,30 @@ pub async fn run_script_on(
         }
     }
     Ok(result)
+}
+
+/// Runs a query as it is and, if it is an instant query, pinned to its time by `@` at several others.
+async fn run_all(engine: &Engine, eval: &Eval) -> Outcome {
+    let outcome = run_eval(engine, eval).await;
+    let pinned = match eval.step_ms {
+        None => at::pinned(&eval.query, eval.start_ms, &engine.options().parse),
+        Some(_) => None,
+    };
+    let (Outcome::Passed, Some((query, times_ms))) = (&outcome, pinned) else {
+        return outcome;
+    };
+    for time_ms in times_ms {
+        let again = Eval {
+            query: query.clone(),
+            start_ms: time_ms,
+            end_ms: time_ms,
+            ..eval.clone()
+        };
+        if let Outcome::Failed(why) = run_eval(engine, &again).await {
+            return Outcome::Failed(format!("as {query} at {time_ms} ms: {why}"));
+        }
+    }
+    outcome
 }
 
 async fn run_eval(engine: &Engine, eval: &Eval) -> Outcome {

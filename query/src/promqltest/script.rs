@@ -3,7 +3,7 @@
 use regex::Regex;
 use varve_promql::format::{parse_duration, parse_go_float};
 
-use super::series::{SeriesLine, parse_line};
+use super::series::{SeriesLine, StartLine, parse_line, parse_start_line};
 
 /// A command with the line that it starts on, counted from 1.
 #[derive(Clone, Debug)]
@@ -138,15 +138,38 @@ fn duration(text: &str) -> Result<i64, String> {
     }
 }
 
+const NO_SERIES: &str = "start timestamps without a series behind them";
+
 fn load(rest: &str, block: &[(usize, &str)]) -> Result<Action, String> {
     let (with_nhcb, interval) = match rest.strip_prefix("_with_nhcb") {
         Some(interval) => (true, interval),
         None => (false, rest),
     };
-    let series = block.iter().map(|(_, line)| parse_line(line));
+    let mut series = Vec::new();
+    let mut starts: Option<StartLine> = None;
+    for (number, line) in block {
+        let at = |error: String| format!("line {number}: {error}");
+        match (parse_start_line(line).map_err(at)?, starts.take()) {
+            (Some(found), None) => starts = Some(found),
+            (Some(_), Some(_)) => return Err(at(NO_SERIES.to_owned())),
+            (None, starts) => {
+                let mut line = parse_line(line)?;
+                if let Some(found) = starts {
+                    if found.labels != line.labels || found.starts.len() != line.items.len() {
+                        return Err(at("other start timestamps than samples".to_owned()));
+                    }
+                    line.starts = found.starts;
+                }
+                series.push(line);
+            }
+        }
+    }
+    if starts.is_some() {
+        return Err(NO_SERIES.to_owned());
+    }
     Ok(Action::Load {
         interval_ms: duration(interval)?,
-        series: series.collect::<Result<_, _>>()?,
+        series,
         with_nhcb,
     })
 }
@@ -289,5 +312,23 @@ mod tests {
         };
         assert_eq!((eval.query.as_str(), eval.step_ms), ("1 + 1", Some(60_000)));
         assert!(parse("evil").is_err());
+    }
+
+    #[test]
+    fn start_timestamps_belong_to_the_series_behind_them() {
+        let commands = parse("load 1m\n  m@st _ -1m\n  m 1 2\n  n 3").unwrap();
+        let Action::Load { series, .. } = &commands[0].action else {
+            unreachable!()
+        };
+        assert_eq!(series[0].starts, [None, Some(-60_000)]);
+        assert!(series[1].starts.is_empty());
+        for wrong in [
+            "m@st _ _",
+            "m@st _\n m@st _\n m 1",
+            "m@st _\n n 1",
+            "m@st _ _\n m 1",
+        ] {
+            assert!(parse(&format!("load 1m\n {wrong}")).is_err(), "{wrong}");
+        }
     }
 }

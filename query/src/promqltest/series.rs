@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use varve_histogram::parse::{WrittenHistogram, parse_histogram};
-use varve_promql::format::parse_go_float;
+use varve_promql::format::{parse_duration, parse_go_float};
 use varve_promql::{Expr, MatchOp, ParseOptions, parse_with};
 use varve_storage::{Labels, stale_nan};
 
@@ -25,6 +25,73 @@ pub struct SeriesLine {
     pub labels: Labels,
     /// The items, one per interval.
     pub items: Vec<Item>,
+    /// As many start timestamps, in milliseconds relative to the time of the sample; empty if none is written.
+    pub starts: Vec<Option<i64>>,
+}
+
+/// A line with the start timestamps of the series in the line after it: `metric{label="value"}@st -1m -1mx3 _`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartLine {
+    /// The labels, the metric name among them.
+    pub labels: Labels,
+    /// Start timestamps in milliseconds relative to the time of the sample, one per interval.
+    pub starts: Vec<Option<i64>>,
+}
+
+/// Reads a line of start timestamps; `None` if the line is not one.
+pub fn parse_start_line(line: &str) -> Result<Option<StartLine>, String> {
+    let (metric, items) = split_metric(line);
+    let Some(metric) = metric.strip_suffix("@st") else {
+        return Ok(None);
+    };
+    let mut starts = Vec::new();
+    for item in items.split_whitespace() {
+        push_starts(item, &mut starts).map_err(|error| format!("{item}: {error}"))?;
+    }
+    Ok(Some(StartLine {
+        labels: parse_metric(metric)?,
+        starts,
+    }))
+}
+
+/// `_`, `_x3`, `-1m`, `-1mx3`, `-1m+30sx3`: as samples are written, with durations for numbers.
+fn push_starts(item: &str, starts: &mut Vec<Option<i64>>) -> Result<(), String> {
+    let count = |text: &str| {
+        text.parse::<usize>()
+            .map_err(|error| format!("{text}: {error}"))
+    };
+    if let Some(rest) = item.strip_prefix('_') {
+        let times = match rest.strip_prefix('x') {
+            Some(times) => count(times)?,
+            None if rest.is_empty() => 1,
+            None => return Err("not an item".to_owned()),
+        };
+        starts.extend(std::iter::repeat_n(None, times));
+        return Ok(());
+    }
+    let (value, times) = match item.split_once('x') {
+        Some((value, times)) => (value, count(times)?),
+        None => (item, 0),
+    };
+    let (mut start_ms, step_ms) = match split_step(value) {
+        Some((start, step)) => (signed_duration(start)?, signed_duration(step)?),
+        None => (signed_duration(value)?, 0),
+    };
+    for _ in 0..=times {
+        starts.push(Some(start_ms));
+        start_ms += step_ms;
+    }
+    Ok(())
+}
+
+/// Milliseconds of a duration that may have a sign.
+fn signed_duration(text: &str) -> Result<i64, String> {
+    let (negative, text) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    let ms = parse_duration(text).map_err(|error| error.to_string())?;
+    Ok(if negative { -ms } else { ms })
 }
 
 /// Reads a line; the error says what is wrong with it.
@@ -33,6 +100,7 @@ pub fn parse_line(line: &str) -> Result<SeriesLine, String> {
     Ok(SeriesLine {
         labels: parse_metric(metric)?,
         items: parse_items(items)?,
+        starts: Vec::new(),
     })
 }
 
@@ -250,5 +318,20 @@ mod tests {
         assert_eq!(sums.collect::<Vec<_>>(), [5.0, 6.0, 7.0]);
         assert_eq!(parse_line("{} 5-2x1").unwrap().items[1], Item::Float(3.0));
         assert!(parse_line("m 1+ax3").is_err());
+    }
+
+    #[test]
+    fn start_timestamps_are_durations_before_the_samples() {
+        let line = parse_start_line(r#"m{a="b c"}@st _ -1m 0-1sx2 _x2 +5ms -0msx1"#).unwrap();
+        let line = line.unwrap();
+        assert_eq!(line.labels.to_string(), r#"{__name__="m", a="b c"}"#);
+        let known = [-60_000, 0, -1_000, -2_000].map(Some);
+        assert_eq!(line.starts[0], None);
+        assert_eq!(line.starts[1..5], known);
+        assert_eq!(line.starts[5..], [None, None, Some(5), Some(0), Some(0)]);
+        assert_eq!(parse_start_line("m 1 2").unwrap(), None);
+        for wrong in ["m@st 1y2x", "m@st -", "m@st _1", "m@st -1mxa"] {
+            assert!(parse_start_line(wrong).is_err(), "{wrong}");
+        }
     }
 }

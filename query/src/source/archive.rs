@@ -149,7 +149,8 @@ impl ArchiveSource {
             &selector.spec.matchers,
             Arc::new(SeriesSet::new(&selector.series)),
             range_ms,
-            (matchers.only_names(), selector.histograms),
+            matchers.only_names(),
+            (selector.histograms, selector.start_timestamps),
         )))
     }
 }
@@ -165,6 +166,7 @@ impl SelectorSource for ArchiveSource {
             histograms: self.caches.know_histograms(names),
             series: found.into(),
             statistics_only: false,
+            start_timestamps: false,
         })
     }
 

@@ -44,6 +44,8 @@ pub(crate) struct Fixture {
     pub(crate) parts: ArchiveParts,
     pub(crate) caches: Arc<SourceCaches>,
     pub(crate) row_group_rows: usize,
+    /// Whether files have the column of start timestamps.
+    pub(crate) start_column: bool,
 }
 
 #[derive(Debug)]
@@ -104,6 +106,7 @@ impl Fixture {
             parts: ArchiveParts::default(),
             caches: Arc::new(SourceCaches::default()),
             row_group_rows: 1 << 20,
+            start_column: true,
         }
     }
 
@@ -114,7 +117,11 @@ impl Fixture {
         }
         sort(&mut rows);
         let number = self.parts.samples.len();
-        let batch = samples_batch(&rows).unwrap();
+        let mut batch = samples_batch(&rows).unwrap();
+        if !self.start_column {
+            let kept: Vec<usize> = (0..batch.num_columns() - 1).collect();
+            batch = batch.project(&kept).unwrap();
+        }
         let statistics = [
             columns::NAME,
             columns::SERIES_ID,

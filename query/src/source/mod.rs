@@ -31,6 +31,8 @@ mod series_file;
 mod series_set;
 mod slices;
 #[cfg(test)]
+mod start_tests;
+#[cfg(test)]
 mod tests;
 
 pub use archive::{ArchiveFile, ArchiveParts, ArchiveSource, WalRows};

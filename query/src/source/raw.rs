@@ -37,7 +37,7 @@ pub(super) async fn samples(
                     let run = runs.entry(series).or_default();
                     match slices.between(row, min_ms, max_ms)? {
                         Found::Samples(part) => {
-                            run.append(part.timestamps, part.values(), &part.histograms);
+                            run.append(part.timestamps, part.values(), &part.histograms, &[]);
                         }
                         Found::Histograms => {
                             let found = scan.series().series().get(series);

@@ -45,7 +45,7 @@ pub(crate) const BATCH_SLICES: usize = 512;
 /// The slices of some series that may have samples in a closed range of time.
 ///
 /// Columns: `__name__` (only where the series have several names), `series_id`, `min_time`, `timestamps`, `values`, and
-/// `histograms` if they are to be read; every partition is ordered by the first ones, up to `min_time`.
+/// `histograms` and `start_timestamps` if they are to be read; every partition is ordered by the first ones, up to `min_time`.
 #[derive(Clone)]
 pub struct SamplesScan {
     name: String,
@@ -77,7 +77,8 @@ impl SamplesScan {
         matchers: &[Matcher],
         series: Arc<SeriesSet>,
         range_ms: Option<(i64, i64)>,
-        (whole_names, histograms): (bool, bool),
+        whole_names: bool,
+        (histograms, starts): (bool, bool),
     ) -> Self {
         let selector: Vec<String> = matchers
             .iter()
@@ -94,6 +95,9 @@ impl SamplesScan {
         if histograms {
             wanted.push(columns::HISTOGRAMS);
         }
+        if starts {
+            wanted.push(columns::START_TIMESTAMPS);
+        }
         if series.names().len() > 1 {
             wanted.insert(0, columns::NAME);
         }
@@ -105,7 +109,11 @@ impl SamplesScan {
             .collect();
         Self {
             // The whole identity: DataFusion takes scans of one name for one table.
-            name: format!("samples{{{}}}[{range}]", selector.join(", ")),
+            name: format!(
+                "samples{{{}}}[{range}]{}",
+                selector.join(", "),
+                if starts { " with start timestamps" } else { "" }
+            ),
             series,
             range_ms,
             histograms,

@@ -8,12 +8,12 @@ use arrow::array::{
 };
 use arrow::datatypes::{Float64Type, Int64Type};
 use datafusion::common::{Result, exec_err};
-use varve_storage::rows::HistogramLists;
+use varve_storage::rows::{HistogramLists, StartLists};
 use varve_storage::{FloatHistogram, columns, is_stale_nan, stale_nan};
 
 use crate::error::Error;
 
-/// Rows of `samples`: ids, timestamps, values, and native histograms if the scan was to read them.
+/// Rows of `samples`: ids, timestamps, values, and native histograms and start timestamps if the scan was to read them.
 #[derive(Debug)]
 pub(crate) struct Slices {
     ids: BinaryArray,
@@ -22,6 +22,7 @@ pub(crate) struct Slices {
     value_lists: ListArray,
     values: Float64Array,
     histograms: Option<ArrayRef>,
+    starts: Option<ArrayRef>,
 }
 
 /// Samples of one slice in a range of time.
@@ -33,6 +34,8 @@ pub(crate) struct SlicePart<'a> {
     pub(crate) values: &'a [f64],
     /// As many items, of which those of floats are `None`; empty if all are floats.
     pub(crate) histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// As many start timestamps in milliseconds; empty if none is known, or none was read.
+    pub(crate) starts: &'a [i64],
     /// The values anew where histograms were stale markers: those are the same for both kinds of samples.
     marked: Vec<f64>,
 }
@@ -78,6 +81,9 @@ impl Slices {
             values: values.clone(),
             value_lists: value_lists.clone(),
             histograms: column(columns::HISTOGRAMS).cloned(),
+            starts: column(columns::START_TIMESTAMPS)
+                .filter(|starts| starts.null_count() < starts.len())
+                .cloned(),
         })
     }
 
@@ -111,8 +117,22 @@ impl Slices {
             timestamps: &timestamps[from..to],
             values: &self.values.values()[start + from..start + to],
             histograms: Vec::new(),
+            starts: &[],
             marked: Vec::new(),
         };
+        if let Some(starts) = &self.starts {
+            let lists = StartLists::new(starts).map_err(Error::from)?;
+            if let Some(starts) = lists.get(row) {
+                if starts.len() != timestamps.len() {
+                    return exec_err!(
+                        "a slice has {} timestamps and {} start timestamps",
+                        timestamps.len(),
+                        starts.len()
+                    );
+                }
+                part.starts = &starts[from..to];
+            }
+        }
         // A value is null where the sample is a histogram.
         if let Some(nulls) = self.values.nulls()
             && nulls.slice(start + from, to - from).null_count() > 0

@@ -233,7 +233,7 @@ async fn raw_samples_are_merged_and_without_stale_markers() {
 
 /// A snapshot of a fixture, whose requests are not counted.
 #[derive(Debug)]
-struct Opened(Arc<ArchiveSource>);
+pub(super) struct Opened(pub(super) Arc<ArchiveSource>);
 
 #[async_trait]
 impl Archive for Opened {
@@ -442,6 +442,7 @@ async fn a_corrupt_file_is_named_and_only_queries_that_need_it_fail() {
             parts: fixture.parts.clone(),
             caches: Arc::default(),
             row_group_rows: 0,
+            start_column: true,
         };
         let mut bytes = good.to_vec();
         match damage {

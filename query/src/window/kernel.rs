@@ -7,7 +7,8 @@ use varve_storage::{Labels, SampleValue};
 use crate::annotations::NotesAt;
 use crate::error::Result;
 use crate::kernels::{
-    MixedSamples, Samples, Scratch, StepArg, StepOutput, WindowGrid, without_buckets,
+    MixedSamples, Samples, Scratch, StartedSamples, StepArg, StepOutput, WindowGrid,
+    without_buckets,
 };
 use crate::selector::Evaluation;
 
@@ -46,6 +47,17 @@ impl WindowKernel {
         scratch: &mut Scratch,
         out: &mut StepOutput<'_>,
     ) -> Result<()> {
+        self.once_or_each(out, |windows, out| {
+            self.evaluation.evaluate(samples, windows, scratch, out)
+        })
+    }
+
+    /// Has all steps evaluated, or one of them if it serves all.
+    fn once_or_each(
+        &self,
+        out: &mut StepOutput<'_>,
+        mut evaluate: impl FnMut(&WindowGrid, &mut StepOutput<'_>) -> Result<()>,
+    ) -> Result<()> {
         if self.windows.grid.steps > 1 && self.repeats() {
             let (mut value, mut present) = ([0.0], [false]);
             let mut windows = self.windows;
@@ -54,12 +66,27 @@ impl WindowKernel {
                 values: &mut value,
                 present: &mut present,
             };
-            self.evaluate_on(&windows, samples, scratch, &mut once)?;
+            evaluate(&windows, &mut once)?;
             out.values.fill(value[0]);
             out.present.fill(present[0]);
             return Ok(());
         }
-        self.evaluate_on(&self.windows, samples, scratch, out)
+        evaluate(&self.windows, out)
+    }
+
+    /// [`Self::evaluate`] for one series that has start timestamps.
+    pub(crate) fn evaluate_started(
+        &self,
+        labels: &Labels,
+        series: StartedSamples<'_>,
+        scratch: &mut Scratch,
+        out: &mut StepOutput<'_>,
+    ) -> Result<()> {
+        let mut note = |note| self.notes.note(note, labels.metric_name());
+        self.once_or_each(out, |windows, out| {
+            self.evaluation
+                .evaluate_started(series, windows, scratch, &mut note, out)
+        })
     }
 
     /// Evaluates all steps for one series that has native histograms: fills `out` with an item per step.
@@ -90,16 +117,6 @@ impl WindowKernel {
         out.resize(steps, last);
         Ok(())
     }
-
-    fn evaluate_on(
-        &self,
-        windows: &WindowGrid,
-        samples: Samples<'_>,
-        scratch: &mut Scratch,
-        out: &mut StepOutput<'_>,
-    ) -> Result<()> {
-        self.evaluation.evaluate(samples, windows, scratch, out)
-    }
 }
 
 /// For EXPLAIN: every parameter.
@@ -119,7 +136,11 @@ impl fmt::Display for WindowKernel {
         if let Some(at_ms) = at_ms {
             write!(f, ", @={at_ms}")?;
         }
-        write!(f, ", steps={grid}")
+        write!(f, ", steps={grid}")?;
+        match self.statistics_only {
+            true => f.write_str(", without buckets"),
+            false => Ok(()),
+        }
     }
 }
 

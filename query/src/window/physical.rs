@@ -259,6 +259,9 @@ impl ExecutionPlan for SeriesWindowExec {
     }
 }
 
+/// Bytes of output from which a batch is handed on, however few rows it has: native histograms are large.
+const OUTPUT_BYTES_MAX: usize = 32 << 20;
+
 /// The metric that counts samples which entered a run.
 pub const SAMPLES_READ: &str = "samples_read";
 
@@ -331,8 +334,9 @@ impl WindowState {
             if series.is_some() {
                 match slices.between(row, min_ms, max_ms)? {
                     Found::Samples(part) => {
+                        let values = part.values();
                         self.run
-                            .append(part.timestamps, part.values(), &part.histograms);
+                            .append(part.timestamps, values, &part.histograms, part.starts);
                         self.samples_read.add(part.timestamps.len());
                     }
                     Found::Histograms => {
@@ -342,7 +346,8 @@ impl WindowState {
                     }
                 }
             }
-            if self.output.rows() >= self.batch_rows {
+            if self.output.rows() >= self.batch_rows || self.output.heap_bytes() > OUTPUT_BYTES_MAX
+            {
                 self.reserve()?;
                 return Ok(row + 1);
             }
@@ -364,13 +369,17 @@ impl WindowState {
                 ..
             } = self;
             if let (Some(series), false) = (series_set.series().get(index), run.is_empty()) {
-                match run.floats() {
-                    Some(samples) => output.push(&series.labels, |slots| {
-                        kernel.evaluate(samples, scratch, slots)
+                let labels = &series.labels;
+                match (run.floats(), run.started_floats()) {
+                    (Some(samples), _) => {
+                        output.push(labels, |slots| kernel.evaluate(samples, scratch, slots))?;
+                    }
+                    (None, Some(samples)) => output.push(labels, |slots| {
+                        kernel.evaluate_started(labels, samples, scratch, slots)
                     })?,
-                    None => {
-                        kernel.evaluate_mixed(&series.labels, run.all(), scratch, items)?;
-                        output.push_samples(&series.labels, items);
+                    (None, None) => {
+                        kernel.evaluate_mixed(labels, run.all(), scratch, items)?;
+                        output.push_samples(labels, items);
                     }
                 }
             }

@@ -12,6 +12,7 @@ use arrow::error::ArrowError;
 
 use super::SeriesSamples;
 use super::histograms::{HistogramColumnBuilder, offsets};
+use super::starts::StartListsBuilder;
 use crate::columns;
 use crate::error::{Error, Result};
 use crate::histogram::FloatHistogram;
@@ -32,6 +33,7 @@ pub struct SampleRowsBuilder {
     /// Which values are floats; empty as long as all are.
     value_valid: Vec<bool>,
     histograms: HistogramColumnBuilder,
+    starts: StartListsBuilder,
     /// An upper bound on the bytes or items of every other variable-size column.
     text_bytes: usize,
 }
@@ -67,6 +69,7 @@ impl SampleRowsBuilder {
             values: Vec::with_capacity(samples),
             value_valid: Vec::new(),
             histograms: HistogramColumnBuilder::default(),
+            starts: StartListsBuilder::default(),
             text_bytes: 0,
         }
     }
@@ -82,7 +85,7 @@ impl SampleRowsBuilder {
     }
 
     /// Adds a row. `timestamps` ascend strictly; `values` is as long; `histograms` is as long too or, for a row of floats only,
-    /// empty. Where a histogram stands, the value is ignored.
+    /// empty. Where a histogram stands, the value is ignored. `starts` (milliseconds) is as long or, where none is known, empty.
     ///
     /// # Errors
     /// [`Error::Invalid`] for a row that breaks these rules, [`Error::Limit`] where the batch would outgrow Arrow's 32-bit
@@ -93,6 +96,7 @@ impl SampleRowsBuilder {
         timestamps: &[i64],
         values: &[f64],
         histograms: &[Option<Arc<FloatHistogram>>],
+        starts: &[i64],
     ) -> Result<()> {
         let (Some(min), Some(max)) = (timestamps.first(), timestamps.last()) else {
             return Err(Error::Invalid(format!(
@@ -101,7 +105,8 @@ impl SampleRowsBuilder {
             )));
         };
         let lengths_differ = values.len() != timestamps.len()
-            || !(histograms.is_empty() || histograms.len() == timestamps.len());
+            || !(histograms.is_empty() || histograms.len() == timestamps.len())
+            || !(starts.is_empty() || starts.len() == timestamps.len());
         if lengths_differ || timestamps.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(Error::Invalid(format!(
                 "samples of series {} are not in strict order of time, or lists differ in length",
@@ -129,6 +134,7 @@ impl SampleRowsBuilder {
         self.ends.push(end);
         self.timestamps.extend_from_slice(timestamps);
         self.push_values(values, histograms);
+        self.starts.push(starts);
         Ok(())
     }
 
@@ -179,6 +185,7 @@ impl SampleRowsBuilder {
                 Arc::new(timestamps),
                 Arc::new(values),
                 std::mem::take(&mut self.histograms).finish()?,
+                std::mem::take(&mut self.starts).finish()?,
             ];
             RecordBatch::try_new(columns::samples_schema(), arrays)
         };
@@ -195,7 +202,13 @@ pub fn samples_batch(rows: &[SeriesSamples]) -> Result<RecordBatch> {
     let samples = rows.iter().map(|row| row.timestamps.len()).sum();
     let mut builder = SampleRowsBuilder::with_capacity(rows.len(), samples);
     for row in rows {
-        builder.push(&row.series, &row.timestamps, &row.values, &row.histograms)?;
+        builder.push(
+            &row.series,
+            &row.timestamps,
+            &row.values,
+            &row.histograms,
+            &row.start_timestamps,
+        )?;
     }
     builder.finish()
 }

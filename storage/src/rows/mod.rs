@@ -9,11 +9,12 @@
 //! # Invariants
 //! - [`SampleRows::new`] checks types, nulls and list lengths once, so that reading a row afterwards cannot fail.
 //! - A [`SampleSet`] gives the same rows whatever the order in which samples came in: duplicates are resolved by
-//!   [`crate::sample::compare_duplicate_values`].
+//!   [`crate::sample::compare_duplicate_samples`].
 
 mod build;
 mod histograms;
 mod set;
+mod starts;
 
 use arrow::array::{
     Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, ListArray, MapArray,
@@ -32,11 +33,12 @@ pub use self::build::{SampleRowsBuilder, samples_batch};
 use self::histograms::HistogramColumn;
 pub use self::histograms::HistogramLists;
 pub use self::set::{IdBuildHasher, IdHasher, SampleSet, SeriesIdMap, SeriesSamples};
+pub use self::starts::StartLists;
 
 /// The rows of a batch of samples, borrowed.
 ///
-/// The columns `__name__`, `series_id`, `timestamps` and `values` are needed, in any order and among others; `labels` and
-/// `histograms` may be left out of a projection.
+/// The columns `__name__`, `series_id`, `timestamps` and `values` are needed, in any order and among others; `labels`,
+/// `histograms` and `start_timestamps` may be left out of a projection.
 #[derive(Debug)]
 pub struct SampleRows<'a> {
     names: &'a StringArray,
@@ -47,6 +49,7 @@ pub struct SampleRows<'a> {
     value_offsets: &'a [i32],
     values: &'a Float64Array,
     histograms: Option<HistogramColumn<'a>>,
+    starts: Option<StartLists<'a>>,
 }
 
 #[derive(Debug)]
@@ -141,6 +144,11 @@ impl<'a> SampleRows<'a> {
             Some(array) => Some(HistogramColumn::new(array)?),
             None => None,
         };
+        let starts = match batch.column_by_name(columns::START_TIMESTAMPS) {
+            Some(array) if array.null_count() == array.len() => None,
+            Some(array) => Some(StartLists::check(array)?),
+            None => None,
+        };
         let rows = Self {
             names,
             ids,
@@ -150,6 +158,7 @@ impl<'a> SampleRows<'a> {
             value_offsets: value_lists.value_offsets(),
             values,
             histograms,
+            starts,
         };
         for row in 0..rows.len() {
             rows.check_row(row)
@@ -175,6 +184,14 @@ impl<'a> SampleRows<'a> {
             return Err(format!(
                 "{samples} timestamps and {} histograms",
                 range.len()
+            ));
+        }
+        if let Some(starts) = self.starts.as_ref().and_then(|starts| starts.get(row))
+            && starts.len() != samples
+        {
+            return Err(format!(
+                "{samples} timestamps and {} start timestamps",
+                starts.len()
             ));
         }
         Ok(())
@@ -280,6 +297,15 @@ impl<'a> RowView<'a> {
     /// Sample values. Where [`RowView::is_histogram`] holds the slot means nothing.
     pub fn values(&self) -> &'a [f64] {
         &self.rows.values.values()[range(self.rows.value_offsets, self.row)]
+    }
+
+    /// The start timestamps in milliseconds, [`columns::NO_START_MS`] where one is not known; empty where none is, and where the
+    /// column was not read.
+    pub fn start_timestamps(&self) -> &'a [i64] {
+        let starts = self.rows.starts.as_ref();
+        starts
+            .and_then(|starts| starts.get(self.row))
+            .unwrap_or_default()
     }
 
     /// Whether any sample of the row may be a histogram; `false` for nearly all rows.

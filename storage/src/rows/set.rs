@@ -6,10 +6,11 @@ use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use super::RowView;
+use crate::columns::NO_START_MS;
 use crate::error::{Error, Result};
 use crate::histogram::FloatHistogram;
 use crate::labels::{SeriesId, SeriesRef};
-use crate::sample::{SampleValue, compare_duplicate_values};
+use crate::sample::{SampleValue, compare_duplicate_samples};
 
 /// The samples of one series.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct SeriesSamples {
     pub values: Vec<f64>,
     /// Empty where all samples are floats; else as many as times, `None` where a float stands.
     pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+    /// Start timestamps in milliseconds. Empty where none is known; else as many as times, [`NO_START_MS`] where one is not.
+    pub start_timestamps: Vec<i64>,
 }
 
 impl SeriesSamples {
@@ -32,6 +35,7 @@ impl SeriesSamples {
             timestamps: Vec::new(),
             values: Vec::new(),
             histograms: Vec::new(),
+            start_timestamps: Vec::new(),
         }
     }
 
@@ -54,8 +58,19 @@ impl SeriesSamples {
         })
     }
 
-    /// Adds a sample at the end, whatever its time; see [`SeriesSamples::normalize`].
+    /// The start timestamp of the sample at `index` in milliseconds; [`NO_START_MS`] where it is not known, and past the end.
+    pub fn start_ms(&self, index: usize) -> i64 {
+        let known = self.start_timestamps.get(index).copied();
+        known.unwrap_or(NO_START_MS)
+    }
+
+    /// Adds a sample of which no start timestamp is known at the end, whatever its time; see [`SeriesSamples::normalize`].
     pub fn push(&mut self, timestamp_ms: i64, value: &SampleValue) {
+        self.push_started(timestamp_ms, NO_START_MS, value);
+    }
+
+    /// [`Self::push`] of a sample with its start timestamp.
+    pub fn push_started(&mut self, timestamp_ms: i64, start_ms: i64, value: &SampleValue) {
         let (float, histogram) = match value {
             SampleValue::Float(float) => (*float, None),
             SampleValue::Histogram(histogram) => (0.0, Some(Arc::clone(histogram))),
@@ -64,24 +79,55 @@ impl SeriesSamples {
             self.histograms.resize(self.timestamps.len(), None);
             self.histograms.push(histogram);
         }
+        if start_ms != NO_START_MS || !self.start_timestamps.is_empty() {
+            self.start_timestamps
+                .resize(self.timestamps.len(), NO_START_MS);
+            self.start_timestamps.push(start_ms);
+        }
         self.timestamps.push(timestamp_ms);
         self.values.push(float);
     }
 
     /// Adds the samples of a row at the end.
     pub fn extend(&mut self, row: RowView<'_>) {
+        let starts = row.start_timestamps();
         if row.has_histograms() {
             for (index, timestamp_ms) in row.timestamps().iter().enumerate() {
                 if let Some(value) = row.value(index) {
-                    self.push(*timestamp_ms, &value);
+                    let start_ms = starts.get(index).copied().unwrap_or(NO_START_MS);
+                    self.push_started(*timestamp_ms, start_ms, &value);
                 }
             }
             return;
         }
+        self.extend_starts(starts, row.len());
         self.timestamps.extend_from_slice(row.timestamps());
         self.values.extend_from_slice(row.values());
         if !self.histograms.is_empty() {
             self.histograms.resize(self.timestamps.len(), None);
+        }
+    }
+
+    /// Adds all samples of other rows of the series at the end.
+    pub fn append(&mut self, other: &Self) {
+        if !self.histograms.is_empty() || !other.histograms.is_empty() {
+            self.histograms.resize(self.timestamps.len(), None);
+            self.histograms.extend_from_slice(&other.histograms);
+            self.histograms.resize(self.len() + other.len(), None);
+        }
+        self.extend_starts(&other.start_timestamps, other.len());
+        self.timestamps.extend_from_slice(&other.timestamps);
+        self.values.extend_from_slice(&other.values);
+    }
+
+    /// Makes room in `start_timestamps` for as many samples more, before they are added.
+    fn extend_starts(&mut self, starts: &[i64], samples: usize) {
+        if !self.start_timestamps.is_empty() || !starts.is_empty() {
+            self.start_timestamps
+                .resize(self.timestamps.len(), NO_START_MS);
+            self.start_timestamps.extend_from_slice(starts);
+            self.start_timestamps
+                .resize(self.timestamps.len() + samples, NO_START_MS);
         }
     }
 
@@ -91,20 +137,21 @@ impl SeriesSamples {
         if self.timestamps.windows(2).all(|pair| pair[0] < pair[1]) {
             return;
         }
-        let mut samples: Vec<(i64, SampleValue)> = (0..self.len())
-            .filter_map(|i| Some((*self.timestamps.get(i)?, self.value(i)?)))
+        let mut samples: Vec<(i64, SampleValue, i64)> = (0..self.len())
+            .filter_map(|i| Some((*self.timestamps.get(i)?, self.value(i)?, self.start_ms(i))))
             .collect();
         samples.sort_by(|a, b| {
             a.0.cmp(&b.0)
-                .then_with(|| compare_duplicate_values(&b.1, &a.1))
+                .then_with(|| compare_duplicate_samples((&b.1, b.2), (&a.1, a.2)))
         });
         // The one that stands comes first among equals.
         samples.dedup_by_key(|sample| sample.0);
         self.timestamps.clear();
         self.values.clear();
         self.histograms.clear();
-        for (timestamp_ms, value) in &samples {
-            self.push(*timestamp_ms, value);
+        self.start_timestamps.clear();
+        for (timestamp_ms, value, start_ms) in &samples {
+            self.push_started(*timestamp_ms, *start_ms, value);
         }
     }
 }
@@ -189,15 +236,15 @@ impl SampleSet {
         }
     }
 
-    /// Adds a sample to the series at a place.
-    pub fn push_at(&mut self, place: usize, timestamp_ms: i64, value: &SampleValue) {
+    /// Adds a sample with its start timestamp in milliseconds to the series at a place.
+    pub fn push_at(&mut self, place: usize, timestamp_ms: i64, start_ms: i64, value: &SampleValue) {
         if let Some(row) = self.rows.get_mut(place) {
-            row.push(timestamp_ms, value);
+            row.push_started(timestamp_ms, start_ms, value);
             self.samples += 1;
         }
     }
 
-    /// Adds a sample.
+    /// Adds a sample of which no start timestamp is known.
     pub fn push(
         &mut self,
         series: &SeriesRef,
@@ -205,7 +252,7 @@ impl SampleSet {
         value: &SampleValue,
     ) -> Result<()> {
         let place = self.place(series)?;
-        self.push_at(place, timestamp_ms, value);
+        self.push_at(place, timestamp_ms, NO_START_MS, value);
         Ok(())
     }
 

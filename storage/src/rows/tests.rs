@@ -40,7 +40,7 @@ fn bits(value: &SampleValue) -> String {
 fn rows_come_back_as_slices() {
     let up = series(&[("__name__", "up"), ("job", "a"), ("Zone", "z")]);
     let mut builder = SampleRowsBuilder::with_capacity(1, 2);
-    builder.push(&up, &[1, 2], &[0.5, 1.5], &[]).unwrap();
+    builder.push(&up, &[1, 2], &[0.5, 1.5], &[], &[]).unwrap();
     assert_eq!((builder.rows(), builder.samples()), (1, 2));
     let batch = builder.finish().unwrap();
     let rows = SampleRows::new(&batch).unwrap();
@@ -58,6 +58,7 @@ fn rows_come_back_as_slices() {
     assert_eq!(row.values(), [0.5, 1.5]);
     assert!(!row.has_histograms() && !row.is_histogram(0));
     assert!(row.value(2).is_none());
+    assert!(row.start_timestamps().is_empty());
     assert_eq!(rows.samples(), 2);
 }
 
@@ -123,12 +124,54 @@ fn a_batch_of_another_shape_is_refused_by_name() {
 fn the_builder_refuses_what_a_row_must_not_be_and_stays_usable() {
     let a = series(&[("__name__", "a")]);
     let mut builder = SampleRowsBuilder::with_capacity(1, 1);
-    builder.push(&a, &[], &[], &[]).unwrap_err();
-    builder.push(&a, &[1, 1], &[1.0, 2.0], &[]).unwrap_err();
-    builder.push(&a, &[1, 2], &[1.0], &[]).unwrap_err();
-    builder.push(&a, &[1, 2], &[1.0, 2.0], &[None]).unwrap_err();
-    builder.push(&a, &[1, 2], &[1.0, 2.0], &[]).unwrap();
+    builder.push(&a, &[], &[], &[], &[]).unwrap_err();
+    builder
+        .push(&a, &[1, 1], &[1.0, 2.0], &[], &[])
+        .unwrap_err();
+    builder.push(&a, &[1, 2], &[1.0], &[], &[]).unwrap_err();
+    let two = [1.0, 2.0];
+    builder.push(&a, &[1, 2], &two, &[None], &[]).unwrap_err();
+    builder.push(&a, &[1, 2], &two, &[], &[7]).unwrap_err();
+    builder.push(&a, &[1, 2], &two, &[], &[]).unwrap();
     assert_eq!(builder.finish().unwrap().num_rows(), 1);
+}
+
+#[test]
+fn start_timestamps_are_kept_where_one_is_known() {
+    let mut with = SeriesSamples::new(series(&[("__name__", "a")]));
+    with.push(1, &SampleValue::Float(1.0));
+    with.push_started(2, -7, &histogram(3.0));
+    with.push(3, &SampleValue::Float(2.0));
+    assert_eq!(with.start_timestamps, [0, -7, 0]);
+    let mut without = SeriesSamples::new(series(&[("__name__", "b")]));
+    without.push_started(1, columns::NO_START_MS, &SampleValue::Float(1.0));
+    let batch = samples_batch(&[with.clone(), without.clone()]).unwrap();
+    let column = batch.column_by_name(columns::START_TIMESTAMPS).unwrap();
+    assert!(!column.is_null(0) && column.is_null(1));
+    let rows = SampleRows::new(&batch).unwrap();
+    assert_eq!(rows.row(0).start_timestamps(), [0, -7, 0]);
+    assert_eq!(rows.row(1).start_timestamps(), [0; 0]);
+
+    // A list of another length than the others is no row.
+    let short = StartLists::new(column).unwrap();
+    assert_eq!(short.get(0), Some(&[0, -7, 0][..]));
+    let mut forged = batch.columns().to_vec();
+    let last = forged.len() - 1;
+    forged[last] = Arc::clone(&forged[5]);
+    let lists = samples_batch(&[without.clone(), with.clone()]).unwrap();
+    forged[5] = Arc::clone(lists.column(5));
+    forged[6] = Arc::clone(lists.column(6));
+    forged[7] = Arc::clone(lists.column(7));
+    let forged = RecordBatch::try_new(batch.schema(), forged).unwrap();
+    let error = SampleRows::new(&forged).unwrap_err().to_string();
+    assert!(error.contains("start timestamps"), "{error}");
+
+    let mut all = SeriesSamples::new(Arc::clone(&with.series));
+    all.append(&without);
+    all.append(&with);
+    all.append(&without);
+    assert_eq!(all.start_timestamps, [0, 0, -7, 0, 0]);
+    assert_eq!((all.histograms.len(), all.len()), (5, 5));
 }
 
 #[test]
@@ -158,19 +201,24 @@ fn value() -> impl Strategy<Value = SampleValue> {
     ]
 }
 
-fn samples() -> impl Strategy<Value = Vec<(usize, i64, SampleValue)>> {
-    prop::collection::vec((0..3_usize, -3..4_i64, value()), 0..40)
+/// A series, a time, a start timestamp that most often is not known, and a value.
+type Sample = (usize, i64, i64, SampleValue);
+
+fn samples() -> impl Strategy<Value = Vec<Sample>> {
+    let start = prop_oneof![3 => Just(columns::NO_START_MS), 2 => -2..3_i64];
+    prop::collection::vec((0..3_usize, -3..4_i64, start, value()), 0..40)
 }
 
 fn all() -> [SeriesRef; 3] {
     ["a", "b", "c"].map(|name| series(&[("__name__", name), ("x", "y")]))
 }
 
-fn collected(samples: &[(usize, i64, SampleValue)]) -> Vec<SeriesSamples> {
+fn collected(samples: &[Sample]) -> Vec<SeriesSamples> {
     let series = all();
     let mut set = SampleSet::default();
-    for (which, timestamp_ms, value) in samples {
-        set.push(&series[*which], *timestamp_ms, value).unwrap();
+    for (which, timestamp_ms, start_ms, value) in samples {
+        let place = set.place(&series[*which]).unwrap();
+        set.push_at(place, *timestamp_ms, *start_ms, value);
     }
     set.into_rows()
 }
@@ -180,7 +228,8 @@ fn text(rows: &[SeriesSamples]) -> Vec<String> {
         .flat_map(|row| {
             (0..row.len()).map(|i| {
                 let value = row.value(i).unwrap();
-                format!("{:?} {} {}", row.series.id, row.timestamps[i], bits(&value))
+                let (time_ms, start_ms) = (row.timestamps[i], row.start_ms(i));
+                format!("{:?} {time_ms} {start_ms} {}", row.series.id, bits(&value))
             })
         })
         .collect()
@@ -235,6 +284,9 @@ proptest! {
         for (view, row) in views.iter().zip(&rows) {
             prop_assert_eq!(view.broken_rule(), None);
             prop_assert_eq!(view.timestamps(), row.timestamps.as_slice());
+            let known = row.start_timestamps.iter().any(|start| *start != columns::NO_START_MS);
+            let starts = if known { &row.start_timestamps[..] } else { &[] };
+            prop_assert_eq!(view.start_timestamps(), starts);
             for i in 0..row.len() {
                 prop_assert_eq!(bits(&view.value(i).unwrap()), bits(&row.value(i).unwrap()));
             }

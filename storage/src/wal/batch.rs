@@ -20,6 +20,9 @@ pub struct SampleRow {
     pub series: SeriesRef,
     /// Its time in milliseconds since the epoch.
     pub timestamp_ms: i64,
+    /// Its start timestamp in milliseconds: since when its counter has counted;
+    /// [`NO_START_MS`](crate::columns::NO_START_MS) where that is not known.
+    pub start_timestamp_ms: i64,
     /// Its value.
     pub value: SampleValue,
 }
@@ -163,7 +166,8 @@ impl Batch {
             }
         };
         for (place, row) in places.into_iter().zip(&append.samples) {
-            self.set.push_at(place, row.timestamp_ms, &row.value);
+            self.set
+                .push_at(place, row.timestamp_ms, row.start_timestamp_ms, &row.value);
         }
         self.metadata.extend(append.metadata);
         self.exemplars.extend(append.exemplars);

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::{Append, SampleRow, SegmentContent};
+use crate::columns::NO_START_MS;
 use crate::exemplar::Exemplar;
 use crate::histogram::{CounterResetHint, FloatHistogram, Span};
 use crate::labels::{Labels, Series, SeriesRef};
@@ -24,6 +25,7 @@ pub(super) fn float(series: &SeriesRef, timestamp_ms: i64, value: f64) -> Sample
     SampleRow {
         series: Arc::clone(series),
         timestamp_ms,
+        start_timestamp_ms: NO_START_MS,
         value: SampleValue::Float(value),
     }
 }
@@ -108,4 +110,17 @@ pub(super) fn everything() -> SegmentContent {
             value: 0.5,
         }],
     }
+}
+
+/// [`everything`] with start timestamps: of some samples of two series.
+pub(super) fn everything_with_starts() -> SegmentContent {
+    let mut content = everything();
+    for row in &mut content.rows {
+        match row.series.labels.metric_name() {
+            "up" => row.start_timestamps = vec![-5, NO_START_MS, 9_000],
+            "latency_seconds" => row.start_timestamps = vec![NO_START_MS, 1_999],
+            _ => {}
+        }
+    }
+    content
 }

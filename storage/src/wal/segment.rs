@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{Array, AsArray, RecordBatch, new_null_array};
 use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use bytes::Bytes;
@@ -10,7 +10,7 @@ use object_store::PutPayload;
 use object_store::path::Path;
 use uuid::Uuid;
 
-use super::trailer::{TRAILER_BYTES, Trailer, TrailerError, VERSION};
+use super::trailer::{TRAILER_BYTES, Trailer, TrailerError, VERSION, VERSION_WITHOUT_STARTS};
 use super::{extras, section};
 use crate::columns;
 use crate::error::{Error, Result};
@@ -64,14 +64,23 @@ pub struct SegmentContent {
 pub(super) struct SegmentBody {
     bytes: Bytes,
     sections: [u64; 3],
+    version: u32,
     checksum: crc32fast::Hasher,
 }
 
 impl SegmentBody {
     pub(super) fn encode(content: &SegmentContent) -> Result<Self> {
-        let samples = samples_batch(&content.rows)?;
+        let mut samples = samples_batch(&content.rows)?;
         let unbuildable =
             |error: ArrowError| Error::Invalid(format!("a WAL segment cannot be built: {error}"));
+        let starts = samples.column_by_name(columns::START_TIMESTAMPS);
+        let mut version = VERSION;
+        if starts.is_none_or(|starts| starts.null_count() == starts.len()) {
+            version = VERSION_WITHOUT_STARTS;
+            let kept = columns::samples_schema_without_starts().fields().len();
+            let kept: Vec<usize> = (0..kept).collect();
+            samples = samples.project(&kept).map_err(unbuildable)?;
+        }
         let mut bytes = section::encode(&samples).map_err(unbuildable)?;
         let samples_end = bytes.len();
         if !content.metadata.is_empty() {
@@ -91,6 +100,7 @@ impl SegmentBody {
                 (metadata_end - samples_end) as u64,
                 (bytes.len() - metadata_end) as u64,
             ],
+            version,
             bytes: bytes.into(),
             checksum,
         })
@@ -103,6 +113,7 @@ impl SegmentBody {
             shard,
             sequence,
             sections: self.sections,
+            version: self.version,
         };
         let trailer = Bytes::copy_from_slice(&trailer.encode(&self.checksum));
         [self.bytes.clone(), trailer]
@@ -184,8 +195,13 @@ fn decode_sections(
     let [samples, metadata, _] = trailer.sections.map(|length| length as usize);
     let body = bytes.slice(..bytes.len() - TRAILER_BYTES);
     let limit = SEGMENT_DECODED_BYTES_MAX;
+    let schema = match trailer.version {
+        VERSION_WITHOUT_STARTS => columns::samples_schema_without_starts(),
+        _ => columns::samples_schema(),
+    };
     let (samples_batch, mut decoded_bytes) =
-        section::decode(body.slice(..samples), &columns::samples_schema(), limit)?;
+        section::decode(body.slice(..samples), &schema, limit)?;
+    let samples_batch = with_starts(samples_batch)?;
     let (series, sample_count, time_range_ms) = check_samples(&samples_batch, cache)?;
     let metadata_bytes = body.slice(samples..samples + metadata);
     let mut entries = Vec::new();
@@ -225,6 +241,20 @@ fn decode_sections(
         encoded_bytes: bytes.len(),
         decoded_bytes,
     })
+}
+
+/// A batch of samples with its last column, null in every row if it had none.
+fn with_starts(batch: RecordBatch) -> Result<RecordBatch, String> {
+    let schema = columns::samples_schema();
+    if batch.num_columns() == schema.fields().len() {
+        return Ok(batch);
+    }
+    let mut arrays = batch.columns().to_vec();
+    arrays.push(new_null_array(
+        &columns::timestamps_type(),
+        batch.num_rows(),
+    ));
+    RecordBatch::try_new(schema, arrays).map_err(|error| error.to_string())
 }
 
 /// Series seen in other segments. Segments of one target repeat the same series, and neither their labels nor the sums over

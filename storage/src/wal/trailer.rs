@@ -4,8 +4,10 @@ use uuid::Uuid;
 
 /// The bytes that end every segment.
 pub(super) const MAGIC: [u8; 8] = *b"VARVEWAL";
-/// The version that this code writes, and the last that it reads.
-pub(super) const VERSION: u32 = 1;
+/// The last version that this code reads: samples with start timestamps.
+pub(super) const VERSION: u32 = 2;
+/// The version of segments without start timestamps. They are what they always were, so that older readers go on reading them.
+pub(super) const VERSION_WITHOUT_STARTS: u32 = 1;
 /// The size of the trailer.
 pub(super) const TRAILER_BYTES: usize = 72;
 /// The checksum and the magic number, which the checksum does not cover.
@@ -19,6 +21,8 @@ pub(super) struct Trailer {
     pub(super) sequence: u64,
     /// Bytes of the samples, the metadata and the exemplars, which follow each other from the segment's first byte.
     pub(super) sections: [u64; 3],
+    /// [`VERSION_WITHOUT_STARTS`] or [`VERSION`].
+    pub(super) version: u32,
 }
 
 /// Why a trailer cannot be used.
@@ -41,7 +45,7 @@ impl Trailer {
         }
         bytes.extend_from_slice(&self.shard.to_le_bytes());
         bytes.extend_from_slice(&0_u32.to_le_bytes());
-        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&self.version.to_le_bytes());
         let mut checksum = body.clone();
         checksum.update(&bytes);
         bytes.extend_from_slice(&checksum.finalize().to_le_bytes());
@@ -99,6 +103,7 @@ impl Trailer {
             shard,
             sequence,
             sections,
+            version,
         })
     }
 }
@@ -129,6 +134,7 @@ mod tests {
             shard: 3,
             sequence: 42,
             sections,
+            version: VERSION,
         };
         let mut hasher = crc32fast::Hasher::new();
         hasher.update(body);

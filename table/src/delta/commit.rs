@@ -14,11 +14,12 @@ use object_store::{ObjectStore, PutMode, PutOptions, PutPayload};
 use serde_json::Value;
 use uuid::Uuid;
 
-use super::actions::{Action, Add, CommitInfo, Txn};
+use super::actions::{Action, Add, CommitInfo, MetaData, Txn};
 use super::entry::{decode_entry, encode_entry, entry_key};
 use super::load::get;
 use super::snapshot::{TableFile, TableSnapshot};
 use crate::error::{Error, Result};
+use crate::kind::TableKind;
 
 /// The `txn` application that every rewriting commit advances by one. An engine that checks conflicts by
 /// the protocol's own rules then refuses to let two rewrites overlap.
@@ -120,7 +121,13 @@ impl Commit {
         Ok(())
     }
 
-    fn encode(&self, base: &TableSnapshot, txn_id: &str, now_ms: i64) -> Result<Vec<u8>> {
+    fn encode(
+        &self,
+        base: &TableSnapshot,
+        kind: TableKind,
+        txn_id: &str,
+        now_ms: i64,
+    ) -> Result<Vec<u8>> {
         let txn = |app_id: String, version: i64| Action {
             txn: Some(Txn {
                 app_id,
@@ -130,6 +137,18 @@ impl Commit {
             ..Action::default()
         };
         let mut actions = Vec::new();
+        // A table that an older Varve made gets the columns that it lacks before a file may have them.
+        if let Some(meta_data) = base.meta_data.as_deref()
+            && let Some(schema_string) = kind.with_new_columns(&meta_data.schema_string)
+        {
+            actions.push(Action {
+                meta_data: Some(MetaData {
+                    schema_string,
+                    ..meta_data.clone()
+                }),
+                ..Action::default()
+            });
+        }
         let mut marks = base.wal_marks();
         for (shard, (_, to)) in &self.marks {
             let version = i64::try_from(*to).map_err(|e| Error::encode("a WAL mark", e))?;
@@ -181,13 +200,14 @@ impl Commit {
         &self,
         store: &dyn ObjectStore,
         base: &TableSnapshot,
+        kind: TableKind,
         now_ms: i64,
     ) -> Result<CommitOutcome> {
         if let Err(reason) = self.check(base) {
             return Ok(CommitOutcome::Superseded(reason));
         }
         let txn_id = Uuid::new_v4().to_string();
-        let bytes = Bytes::from(self.encode(base, &txn_id, now_ms)?);
+        let bytes = Bytes::from(self.encode(base, kind, &txn_id, now_ms)?);
         let key = entry_key(&base.root, base.version + 1);
         if !put_entry(store, &key, &bytes, &txn_id).await? {
             return Ok(CommitOutcome::Conflict);

@@ -222,7 +222,8 @@ impl DeltaTable {
                 .filter(|s| s.snapshot.version == base.version);
             current.map_or(SystemTime::UNIX_EPOCH, |state| state.started_at)
         };
-        let outcome = commit.put(self.store.as_ref(), base, now_ms).await?;
+        let store = self.store.as_ref();
+        let outcome = commit.put(store, base, self.kind, now_ms).await?;
         let late = SystemTime::now()
             .duration_since(loaded_at)
             .is_ok_and(|age| age >= LATE);

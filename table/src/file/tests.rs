@@ -82,6 +82,7 @@ fn batch(
                 None,
             )),
             new_null_array(&columns::histograms_type(), rows),
+            new_null_array(&columns::timestamps_type(), rows),
         ],
     )
     .unwrap()
@@ -142,6 +143,53 @@ async fn a_file_comes_back_bit_for_bit_with_its_statistics() {
             values.values().iter().map(|v| v.to_bits()).collect()
         };
         assert_eq!(bits(&read), bits(&written));
+    }
+}
+
+/// The same rows, each sample counted since its own time less `age_ms`.
+fn with_starts(batch: &RecordBatch, age_ms: i64) -> RecordBatch {
+    use arrow::array::AsArray;
+    let column = batch.column_by_name(columns::TIMESTAMPS).unwrap();
+    let lists = column.as_list::<i32>();
+    let times = lists.values().as_primitive::<arrow::datatypes::Int64Type>();
+    let starts = times.values().iter().map(|time| time - age_ms);
+    let mut arrays = batch.columns().to_vec();
+    let last = arrays.len() - 1;
+    arrays[last] = Arc::new(ListArray::new(
+        element(&columns::timestamps_type()),
+        lists.offsets().clone(),
+        Arc::new(Int64Array::from_iter_values(starts)),
+        None,
+    ));
+    RecordBatch::try_new(batch.schema(), arrays).unwrap()
+}
+
+#[tokio::test]
+async fn start_timestamps_cost_a_column_only_where_there_are_some() {
+    let value = |row: usize, i: usize| (row * 7 + i) as f64;
+    let (plain, other) = (batch("a", 5, 7, value), batch("b", 5, 7, value));
+    let started = with_starts(&other, 900);
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let root = Path::from("t/samples");
+    for (level, batches, columns_read) in [
+        (0, vec![plain.clone()], 8),
+        (1, vec![plain.clone(), other.clone()], 8),
+        (0, vec![plain.clone(), started.clone()], 9),
+        (1, vec![plain.clone(), started.clone()], 9),
+        (2, vec![started.clone()], 9),
+        // Whether the batches to come have some is not known when the first are written.
+        (0, vec![plain.clone(), other.clone()], 9),
+    ] {
+        let file = write(level, &batches);
+        file.put(store.as_ref(), &root).await.unwrap();
+        let live = TableFile::from_add(&root, file.add.clone()).unwrap();
+        let read = read(&store, &live).await.unwrap();
+        let read = arrow::compute::concat_batches(&read[0].schema(), &read).unwrap();
+        assert_eq!(read.num_columns(), columns_read, "level {level}");
+        let written = arrow::compute::concat_batches(&plain.schema(), &batches).unwrap();
+        if columns_read == 9 {
+            assert_eq!(read.column(8), written.column(8));
+        }
     }
 }
 

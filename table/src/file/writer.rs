@@ -51,7 +51,7 @@ pub struct TableFileWriter {
     kind: TableKind,
     date: NaiveDate,
     level: u8,
-    /// Rows held back until there are enough to choose an encoding.
+    /// Rows held back until there are enough to choose an encoding, and to know whether there are start timestamps.
     held: Vec<RecordBatch>,
     held_values: usize,
     writer: Option<ArrowWriter<Vec<u8>>>,
@@ -108,27 +108,37 @@ impl TableFileWriter {
         }
         self.held_values += values_len(batch);
         self.held.push(batch.clone());
-        let tries = self.kind == TableKind::Samples && self.level > 0;
-        if tries && self.held_values < HELD_VALUES_MAX {
+        let samples = self.kind == TableKind::Samples;
+        let tries = samples && self.level > 0 && self.held_values < HELD_VALUES_MAX;
+        // Most files of level 0 have one batch only.
+        if tries || (samples && self.held.len() == 1) {
             return Ok(());
         }
-        self.start()
+        self.start(false)
     }
 
-    fn start(&mut self) -> Result<()> {
+    /// Begins to encode. The column of start timestamps is left out where all rows of the file are there (`complete`) and none has any:
+    /// then the file has the bytes that it would have if there was no such column.
+    fn start(&mut self, complete: bool) -> Result<()> {
         let tries = self.kind == TableKind::Samples && self.level > 0;
         let encoding = match tries {
             true => properties::values_encoding(&self.held, self.level)?,
             false => Encoding::PLAIN,
         };
         let options = properties::options(self.kind, self.level, encoding)?;
-        let schema = self.kind.file_schema();
+        let without_starts = self.kind == TableKind::Samples
+            && complete
+            && !self.held.iter().any(has_start_timestamps);
+        let schema = match without_starts {
+            true => columns::samples_schema_without_starts(),
+            false => self.kind.file_schema(),
+        };
+        let kept: Vec<usize> = (0..schema.fields().len()).collect();
         let mut writer = ArrowWriter::try_new_with_options(Vec::new(), schema, options)
             .map_err(|e| self.failed(e))?;
-        for batch in self.held.drain(..) {
-            writer
-                .write(&batch)
-                .map_err(|e| Error::encode(format!("a file of table {}", self.kind.name()), e))?;
+        for batch in std::mem::take(&mut self.held) {
+            let batch = batch.project(&kept).map_err(|e| self.failed(e))?;
+            writer.write(&batch).map_err(|e| self.failed(e))?;
         }
         self.writer = Some(writer);
         Ok(())
@@ -183,7 +193,7 @@ impl TableFileWriter {
             return Ok(None);
         }
         if self.writer.is_none() {
-            self.start()?;
+            self.start(true)?;
         }
         let Some(writer) = self.writer.take() else {
             return Ok(None);
@@ -240,6 +250,11 @@ impl TableFileWriter {
             samples: self.samples,
         }))
     }
+}
+
+fn has_start_timestamps(batch: &RecordBatch) -> bool {
+    let column = batch.column_by_name(columns::START_TIMESTAMPS);
+    column.is_some_and(|column| column.null_count() < column.len())
 }
 
 fn values_len(batch: &RecordBatch) -> usize {

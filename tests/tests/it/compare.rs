@@ -20,6 +20,9 @@ use varve_tests::server::{ServerSetup, now_ms, scrape_config};
 /// Queries that a Prometheus 2 answers otherwise.
 const VERSION_3: &str = include_str!("../../queries/version3.txt");
 
+/// What both sides are asked for.
+const FEATURES: &str = "promql-experimental-functions";
+
 /// A configuration without targets.
 pub(crate) const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
 
@@ -88,14 +91,23 @@ fn assert_none(differences: &[String], stage: &str) {
 }
 
 /// Feeds samples to both and compares all queries, with half of the samples in Varve's WAL, and with all in merged files.
-async fn compare_exactly(rows: &[SampleRow], list: &str, version_3: &str, grids: &[Grid]) {
+async fn compare_exactly(
+    rows: &[SampleRow],
+    list: &str,
+    version_3: &str,
+    grids: &[Grid],
+    features: &str,
+) {
     let folder = tempfile::tempdir().unwrap();
-    let Some(peer) = Prometheus::start(folder.path(), NOTHING_TO_SCRAPE)
+    let Some(peer) = Prometheus::start_with(folder.path(), NOTHING_TO_SCRAPE, features)
         .await
         .unwrap()
     else {
         return;
     };
+    if list.is_empty() && peer.major_version < 3 {
+        return;
+    }
     let queries = queries(list, version_3, &peer);
     let queries = &queries[..];
     remote_write::write(peer.client.base_url(), rows)
@@ -106,7 +118,7 @@ async fn compare_exactly(rows: &[SampleRow], list: &str, version_3: &str, grids:
     // The compactor of the server stays out of the way; the test compacts when it wants to.
     let setup = setup.arguments(&[
         "--compactor.interval=1d",
-        "--enable-feature=promql-experimental-functions",
+        &format!("--enable-feature={features}"),
     ]);
     let url = format!("file://{}/data", folder.path().display());
     let archive = Archive::new(varve_storage::Store::open(&url.parse().unwrap()).unwrap());
@@ -156,7 +168,23 @@ async fn invented_samples_give_the_answers_of_prometheus() {
         grid(145, 30, 30_000),
     ];
     let list = include_str!("../../queries/invented.txt");
-    compare_exactly(&rows, list, VERSION_3, &grids).await;
+    compare_exactly(&rows, list, VERSION_3, &grids, FEATURES).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs Prometheus 3 and a minute: .ci/run end_to_end"]
+async fn names_removed_at_the_end_give_the_answers_of_prometheus() {
+    let rows = samples::invented(11, 200);
+    let grid = |from: i64, minutes: i64, step_ms| Grid {
+        start_ms: START_MS + from * 60_000 + 7_000,
+        end_ms: START_MS + (from + minutes) * 60_000 + 7_000,
+        step_ms,
+    };
+    // The first begins before there is anything to take a rate of.
+    let grids = [grid(0, 10, 15_000), grid(20, 20, 60_000)];
+    let list = include_str!("../../queries/delayed_names.txt");
+    let features = format!("{FEATURES},promql-delayed-name-removal");
+    compare_exactly(&rows, "", list, &grids, &features).await;
 }
 
 /// Records a node exporter so many times, and gives each record the time that it would have at the usual interval.
@@ -188,7 +216,7 @@ async fn recorded_scrapes_give_the_answers_of_prometheus() {
         step_ms: 15_000,
     };
     let list = include_str!("../../queries/node.txt");
-    compare_exactly(&rows, list, "", &[grid]).await;
+    compare_exactly(&rows, list, "", &[grid], FEATURES).await;
 }
 
 /// What can be equal although the two scrape at different instants: the series, and roughly the values.

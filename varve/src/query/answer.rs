@@ -1,6 +1,7 @@
 //! What the API answered.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Deserialize;
 use serde_json::Value;
@@ -11,7 +12,7 @@ use crate::failure::Failure;
 /// A label set, names ascending.
 pub(super) type Metric = BTreeMap<String, String>;
 
-/// A time in seconds since the epoch, and a value as Prometheus writes it.
+/// A time in seconds since the epoch, and a value as Prometheus writes it: a number, or a native histogram with its populated buckets.
 pub(super) type Point = (f64, String);
 
 /// The data of an answer.
@@ -87,6 +88,7 @@ struct VectorSample {
     metric: Metric,
     /// Missing where the sample is a native histogram.
     value: Option<Point>,
+    histogram: Option<(f64, Histogram)>,
 }
 
 #[derive(Deserialize)]
@@ -94,6 +96,46 @@ struct MatrixSeries {
     metric: Metric,
     #[serde(default)]
     values: Vec<Point>,
+    #[serde(default)]
+    histograms: Vec<(f64, Histogram)>,
+}
+
+#[derive(Deserialize)]
+struct Histogram {
+    count: String,
+    sum: String,
+    /// Which bounds belong to the bucket, the bounds, and the count.
+    #[serde(default)]
+    buckets: Vec<(u8, String, String, String)>,
+}
+
+/// `{count:3, sum:4.5, (1,2]:3}`
+impl fmt::Display for Histogram {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{count:{}, sum:{}", self.count, self.sum)?;
+        for (bounds, lower, upper, count) in &self.buckets {
+            let open = if matches!(bounds, 1 | 3) { '[' } else { '(' };
+            let close = if matches!(bounds, 0 | 3) { ']' } else { ')' };
+            write!(f, ", {open}{lower},{upper}{close}:{count}")?;
+        }
+        f.write_str("}")
+    }
+}
+
+fn point((time, histogram): (f64, Histogram)) -> Point {
+    (time, histogram.to_string())
+}
+
+impl MatrixSeries {
+    /// Samples of both kinds in the order of time.
+    fn points(self) -> (Metric, Vec<Point>) {
+        let mut points = self.values;
+        if !self.histograms.is_empty() {
+            points.extend(self.histograms.into_iter().map(point));
+            points.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        (self.metric, points)
+    }
 }
 
 /// Reads an answer; one that reports an error becomes that error.
@@ -137,12 +179,15 @@ fn query_data(data: QueryData) -> Result<Data, serde_json::Error> {
     Ok(match data.result_type.as_str() {
         "vector" => {
             let samples: Vec<VectorSample> = serde_json::from_value(data.result)?;
-            let float = |sample: VectorSample| Some((sample.metric, sample.value?));
-            Data::Vector(samples.into_iter().filter_map(float).collect())
+            let sample = |sample: VectorSample| {
+                let value = sample.value.or_else(|| sample.histogram.map(point));
+                Some((sample.metric, value?))
+            };
+            Data::Vector(samples.into_iter().filter_map(sample).collect())
         }
         "matrix" => {
             let series: Vec<MatrixSeries> = serde_json::from_value(data.result)?;
-            Data::Matrix(series.into_iter().map(|s| (s.metric, s.values)).collect())
+            Data::Matrix(series.into_iter().map(MatrixSeries::points).collect())
         }
         _ => Data::Single(serde_json::from_value(data.result)?),
     })
@@ -173,6 +218,24 @@ mod tests {
             (
                 r#"{"resultType":"matrix","result":[{"metric":{"job":"a"},"values":[[1,"2"]]}]}"#,
                 Data::Matrix(vec![(metric.clone(), vec![(1.0, "2".to_owned())])]),
+            ),
+            (
+                r#"{"resultType":"vector","result":[{"metric":{},"histogram":[1,{"count":"3","sum":"4.5","buckets":[[0,"1","2","1"],[3,"-1","1","2"]]}]}]}"#,
+                Data::Vector(vec![(
+                    Metric::new(),
+                    (1.0, "{count:3, sum:4.5, (1,2]:1, [-1,1]:2}".to_owned()),
+                )]),
+            ),
+            (
+                r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1,"2"],[3,"4"]],"histograms":[[2,{"count":"0","sum":"0"}]]}]}"#,
+                Data::Matrix(vec![(
+                    Metric::new(),
+                    vec![
+                        (1.0, "2".to_owned()),
+                        (2.0, "{count:0, sum:0}".to_owned()),
+                        (3.0, "4".to_owned()),
+                    ],
+                )]),
             ),
             (
                 r#"{"resultType":"scalar","result":[1,"2"]}"#,

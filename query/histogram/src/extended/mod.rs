@@ -148,17 +148,11 @@ mod tests {
 
     #[test]
     fn a_range_vector_has_no_histograms() {
-        let float = |time_ms, value| Point {
-            time_ms,
-            sample: Sample::Float(value),
-        };
+        let float = |time_ms, value| Point::new(time_ms, Sample::Float(value));
         let mut points = vec![float(1, 2.0), float(2, varve_storage::stale_nan())];
         assert_eq!(window_floats(&points, true), Ok(vec![(1, 2.0)]));
         let histogram = parsed("{{}}");
-        points.push(Point {
-            time_ms: 3,
-            sample: Sample::Histogram(&histogram),
-        });
+        points.push(Point::new(3, Sample::Histogram(&histogram)));
         for (smoothed, text) in [
             (false, "anchored modifier is not supported with histograms"),
             (true, "smoothed modifier is not supported with histograms"),

@@ -185,10 +185,7 @@ mod tests {
 
     #[test]
     fn smoothed_floats_are_gauges() {
-        let point = |time_ms, value| Point {
-            time_ms,
-            sample: Sample::Float(value),
-        };
+        let point = |time_ms, value| Point::new(time_ms, Sample::Float(value));
         let points = [point(100, 8.0), point(200, 4.0)];
         for (at_ms, expected) in [
             (99, None),

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 use crate::rows::SampleRows;
 use crate::sample::{SampleValue, is_stale_nan};
-use crate::wal::fixtures::{counter, everything, histogram};
+use crate::wal::fixtures::{counter, everything, everything_with_starts, histogram};
 use proptest::prelude::*;
 
 fn writer() -> Uuid {
@@ -29,9 +29,47 @@ fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes
 }
 
+/// [`everything`], and start timestamps.
+fn encoded_with_starts() -> Vec<u8> {
+    encode_segment(writer(), 2, 7, &everything_with_starts())
+        .unwrap()
+        .to_vec()
+}
+
 #[test]
 fn everything_survives_the_round_trip() {
     assert_is_everything(&decode_segment(&key(), encoded().into()).unwrap());
+    let bytes = encoded_with_starts();
+    assert_is(
+        &decode_segment(&key(), bytes.into()).unwrap(),
+        &everything_with_starts(),
+    );
+}
+
+#[test]
+fn a_segment_without_start_timestamps_is_what_it_always_was() {
+    let version = |bytes: &[u8]| bytes[bytes.len() - 16];
+    let golden = include_bytes!("../../../testdata/wal-v1.arrow");
+    assert_eq!((version(&encoded()), version(golden)), (1, 1));
+    let (new, old) = (encoded().len(), golden.len());
+    assert!(new.abs_diff(old) < 64, "{new} bytes instead of {old}");
+    assert_eq!(version(&encoded_with_starts()), 2);
+
+    // The version says which columns there are.
+    for (mut bytes, other) in [(encoded(), 2), (encoded_with_starts(), 1)] {
+        let place = bytes.len() - 16;
+        bytes[place] = other;
+        let error = decode_segment(&key(), resealed(bytes).into()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Corrupt);
+        assert!(error.to_string().contains("columns"), "{error}");
+    }
+}
+
+#[test]
+fn the_golden_segment_of_version_2_is_read_for_ever() {
+    let bytes = include_bytes!("../../../testdata/wal-v2.arrow");
+    let segment = decode_segment(&key(), Bytes::from_static(bytes)).unwrap();
+    assert_is(&segment, &everything_with_starts());
 }
 
 #[test]
@@ -41,7 +79,10 @@ fn the_golden_segment_of_version_1_is_read_for_ever() {
 }
 
 fn assert_is_everything(segment: &Segment) {
-    let content = everything();
+    assert_is(segment, &everything());
+}
+
+fn assert_is(segment: &Segment, content: &SegmentContent) {
     assert_eq!((segment.shard, segment.sequence), (2, 7));
     assert_eq!(segment.writer, writer());
     assert_eq!(segment.metadata, content.metadata);
@@ -60,6 +101,7 @@ fn assert_is_everything(segment: &Segment) {
         assert_eq!(*series, want.series);
         assert_eq!(row.labels().as_ref(), Some(&want.series.labels));
         assert_eq!(row.timestamps(), want.timestamps);
+        assert_eq!(row.start_timestamps(), want.start_timestamps);
         for index in 0..row.len() {
             match (row.value(index).unwrap(), want.value(index).unwrap()) {
                 (SampleValue::Float(a), SampleValue::Float(b)) => {
@@ -101,7 +143,8 @@ fn arrow_readers_see_the_samples_of_an_object_opened_as_a_stream() {
     let bytes = encoded();
     let mut reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
     let batch = reader.next().unwrap().unwrap();
-    assert_eq!(batch.schema().fields(), columns::samples_schema().fields());
+    let columns = columns::samples_schema_without_starts();
+    assert_eq!(batch.schema().fields(), columns.fields());
     assert_eq!(batch.num_rows(), 3);
     assert!(reader.next().is_none());
 }
@@ -165,7 +208,7 @@ fn a_segment_under_anothers_key_is_corrupt() {
 fn a_newer_version_is_not_corrupt_and_says_upgrade() {
     let mut bytes = encoded();
     let version = bytes.len() - 16;
-    bytes[version] = 2;
+    bytes[version] = 3;
     let error = decode_segment(&key(), resealed(bytes).into()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Invalid);
     assert!(error.to_string().contains("upgrade"), "{error}");
@@ -232,15 +275,17 @@ fn arbitrary_content() -> impl Strategy<Value = SegmentContent> {
         any::<u64>().prop_map(|bits| SampleValue::Float(f64::from_bits(bits))),
         any::<f64>().prop_map(|count| SampleValue::Histogram(histogram(count))),
     ];
-    let samples = prop::collection::vec((any::<i64>(), value), 1..6);
+    let start = prop_oneof![4 => Just(columns::NO_START_MS), 1 => any::<i64>()];
+    let samples = prop::collection::vec((any::<i64>(), start, value), 1..6);
     let rows = prop::collection::vec((text, labels, samples), 0..8);
     rows.prop_map(|rows| {
         let mut set = crate::rows::SampleSet::default();
         for (name, mut labels, samples) in rows {
             labels.insert(crate::METRIC_NAME.to_owned(), name);
             let series = Arc::new(Series::new(crate::Labels::from_pairs(labels)));
-            for (timestamp_ms, value) in samples {
-                set.push(&series, timestamp_ms, &value).unwrap();
+            let place = set.place(&series).unwrap();
+            for (timestamp_ms, start_ms, value) in samples {
+                set.push_at(place, timestamp_ms, start_ms, &value);
             }
         }
         SegmentContent {
@@ -260,7 +305,13 @@ fn printed(rows: &SampleRows<'_>) -> Vec<String> {
         .flat_map(|row| {
             (0..row.len()).map(move |i| {
                 let value = value(row.value(i).unwrap());
-                format!("{:?} {} {value}", row.labels(), row.timestamps()[i])
+                let start_ms = row.start_timestamps().get(i);
+                let start_ms = start_ms.copied().unwrap_or(columns::NO_START_MS);
+                format!(
+                    "{:?} {} {start_ms} {value}",
+                    row.labels(),
+                    row.timestamps()[i]
+                )
             })
         })
         .collect()
