@@ -185,7 +185,11 @@ async fn random_queries_give_the_answers_of_prometheus() {
         errors += usize::from(asked.theirs.is_error());
         ranges += usize::from(matches!(asked.times, Times::Range(_)));
         if let Some(difference) = asked.difference() {
-            if asked.is_excused() {
+            // Prometheus 3.5 has answers about histograms that it does not repeat: it uses memory again that is in use.
+            let query = (asked.query.clone(), asked.times);
+            let again = Asked::new(&varve, &peer.client, query).await;
+            let recanted = again.ours == asked.ours && again.difference().is_none();
+            if asked.is_excused() || recanted {
                 excused += 1;
                 continue;
             }
