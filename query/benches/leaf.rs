@@ -20,7 +20,7 @@ use varve_promql::{MatchOp, Matcher, Span};
 use varve_query::StepGrid;
 use varve_query::annotations::{Annotations, NotesAt};
 use varve_query::kernels::{
-    RangeFunction, Samples, Scratch, StepOutput, WindowGrid, evaluate_range,
+    RangeFunction, Samples, Scratch, StepArg, StepOutput, WindowGrid, evaluate_range,
 };
 use varve_query::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use varve_query::source::{ArchiveFile, ArchiveParts, ArchiveSource, SourceCaches};
@@ -65,12 +65,15 @@ fn kernels(c: &mut Criterion) {
         RangeFunction::MaxOverTime,
         RangeFunction::AvgOverTime,
         RangeFunction::Deriv,
+        RangeFunction::QuantileOverTime,
     ] {
+        // Only a quantile has an argument.
+        let args = vec![StepArg::Constant(0.9); function.scalar_args()];
         group.bench_function(function.name(), |b| {
             b.iter(|| {
                 evaluate_range(
                     function,
-                    &[],
+                    &args,
                     black_box(Samples {
                         timestamps: &timestamps,
                         values: &values,
