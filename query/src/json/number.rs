@@ -1,14 +1,9 @@
 //! Numbers as Go's `strconv` and Prometheus's marshaller print them.
 
-use std::io::Write;
+use varve_promql::format::{format_float, format_sample_value};
 
 /// Integers up to here print alike as integer and as float.
 const EXACT_INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
-
-fn push(out: &mut Vec<u8>, text: std::fmt::Arguments<'_>) {
-    // Writing to a `Vec` cannot fail.
-    let _ = out.write_fmt(text);
-}
 
 /// Appends the special values; returns whether `value` was one.
 fn push_special(out: &mut Vec<u8>, value: f64) -> bool {
@@ -25,53 +20,53 @@ fn push_special(out: &mut Vec<u8>, value: f64) -> bool {
     true
 }
 
-/// Appends the shortest decimal that reads back as `value`, never with an exponent (Go's format `f`).
-pub fn push_decimal(out: &mut Vec<u8>, value: f64) {
+/// Appends a number whose shortest form is the same in Go's format `f` and in Ryu's; returns whether it is one. An answer has millions
+/// of them. Both take the even one of two equally near forms, which Rust's own formatting does not.
+fn push_common(out: &mut Vec<u8>, value: f64) -> bool {
     if push_special(out, value) {
-        return;
+        return true;
     }
     if value.fract() == 0.0 && value.abs() < EXACT_INTEGER_MAX && (value != 0.0) {
-        push(out, format_args!("{}", value as i64));
-    } else {
-        push(out, format_args!("{value}"));
+        let mut buffer = itoa::Buffer::new();
+        out.extend_from_slice(buffer.format(value as i64).as_bytes());
+        return true;
     }
+    let mut buffer = ryu::Buffer::new();
+    let text = buffer.format_finite(value).as_bytes();
+    if value.fract() == 0.0 || text.contains(&b'e') {
+        return false;
+    }
+    out.extend_from_slice(text);
+    true
 }
 
-/// Appends the shortest scientific form; the exponent has a sign and at least `exponent_digits` digits.
-fn push_scientific(out: &mut Vec<u8>, value: f64, exponent_digits: usize) {
-    let text = format!("{value:e}");
-    let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let (sign, digits) = match exponent.strip_prefix('-') {
-        Some(digits) => ('-', digits),
-        None => ('+', exponent),
-    };
-    push(
-        out,
-        format_args!("{mantissa}e{sign}{digits:0>exponent_digits$}"),
-    );
-}
-
-fn needs_exponent(value: f64) -> bool {
-    let magnitude = value.abs();
-    magnitude != 0.0 && value.is_finite() && !(1e-6..1e21).contains(&magnitude)
+/// Appends the shortest decimal that reads back as `value`, never with an exponent (Go's format `f`).
+pub fn push_decimal(out: &mut Vec<u8>, value: f64) {
+    if !push_common(out, value) {
+        out.extend_from_slice(format_float(value).as_bytes());
+    }
 }
 
 /// Appends a sample value without quotes: decimal, or scientific below 1e-6 and from 1e21 on (`1e-07`, `1.5e+300`).
 pub fn push_sample_value(out: &mut Vec<u8>, value: f64) {
-    if needs_exponent(value) {
-        push_scientific(out, value, 2);
-    } else {
-        push_decimal(out, value);
+    if !push_common(out, value) {
+        out.extend_from_slice(format_sample_value(value).as_bytes());
     }
 }
 
 /// Appends a float as Go's JSON encoder writes numbers: like a sample value, but `1e-7` for `1e-07`.
 pub fn push_json_float(out: &mut Vec<u8>, value: f64) {
-    if needs_exponent(value) {
-        let digits = if value.abs() < 1e-6 { 1 } else { 2 };
-        push_scientific(out, value, digits);
-    } else {
-        push_decimal(out, value);
+    if push_common(out, value) {
+        return;
+    }
+    let text = format_sample_value(value);
+    match text.split_once("e-0") {
+        Some((mantissa, digit)) => {
+            out.extend_from_slice(mantissa.as_bytes());
+            out.extend_from_slice(b"e-");
+            out.extend_from_slice(digit.as_bytes());
+        }
+        None => out.extend_from_slice(text.as_bytes()),
     }
 }
 
@@ -81,10 +76,12 @@ pub fn push_timestamp(out: &mut Vec<u8>, time_ms: i64) {
         out.push(b'-');
     }
     let magnitude = time_ms.unsigned_abs();
-    push(out, format_args!("{}", magnitude / 1000));
+    let mut buffer = itoa::Buffer::new();
+    out.extend_from_slice(buffer.format(magnitude / 1000).as_bytes());
     let fraction = magnitude % 1000;
     if fraction != 0 {
-        push(out, format_args!(".{fraction:03}"));
+        let digit = |place: u64| b'0' + (fraction / place % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
     }
 }
 
@@ -96,6 +93,8 @@ pub fn push_float_seconds(out: &mut Vec<u8>, time_ms: i64) {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use proptest::prelude::*;
+
     use super::*;
 
     fn text(write: impl Fn(&mut Vec<u8>)) -> String {
@@ -129,6 +128,32 @@ mod tests {
             (f64::NEG_INFINITY, "-Inf"),
         ] {
             assert_eq!(text(|out| push_sample_value(out, value)), expected);
+        }
+    }
+
+    /// Go's answers where two shortest forms are equally near.
+    #[test]
+    #[allow(clippy::excessive_precision, reason = "the exact numbers")]
+    fn of_two_equally_near_forms_the_even_one_is_written() {
+        for (value, expected) in [
+            (999_999_999_999_998.25, "999999999999998.2"),
+            (-90_571_523_379_234.125, "-90571523379234.12"),
+            (10_253_950_167_248.812_5, "10253950167248.812"),
+            (2f64.powi(-25), "2.9802322387695312e-08"),
+        ] {
+            assert_eq!(text(|out| push_sample_value(out, value)), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_common_form_is_that_of_all_numbers(bits: u64, scale in -30..30_i32) {
+            let any = f64::from_bits(bits);
+            let usual = (bits as f64 / u64::MAX as f64) * 10f64.powi(scale);
+            for value in [any, usual, -usual, usual.round()] {
+                prop_assert_eq!(text(|out| push_sample_value(out, value)), format_sample_value(value));
+                prop_assert_eq!(text(|out| push_decimal(out, value)), format_float(value));
+            }
         }
     }
 
