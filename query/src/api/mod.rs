@@ -34,6 +34,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use axum::Router;
 use axum::middleware;
 use tokio::sync::Semaphore;
+use tower_http::CompressionLevel;
 use tower_http::compression::CompressionLayer;
 
 pub use backend::{
@@ -141,7 +142,8 @@ pub fn router(
         .route("/-/reload", post_or_put(lifecycle::reload))
         .route("/-/quit", post_or_put(lifecycle::quit))
         .fallback(routing::not_found)
-        .layer(CompressionLayer::new())
+        // The better levels take longer than all else that a large answer needs, and save little of its digits.
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(middleware::from_fn_with_state(api.clone(), cors::apply))
         .layer(middleware::from_fn(routing::tidy))
         .layer(middleware::from_fn_with_state(api.clone(), metrics::record))
