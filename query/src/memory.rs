@@ -14,13 +14,12 @@ use varve_storage::columns::NO_START_MS;
 use varve_storage::{FloatHistogram, Labels, SampleValue, Series, SeriesRef, is_stale_nan};
 
 use crate::annotations::NotesAt;
-use crate::kernels::{
-    MixedSamples, Samples, Scratch, StartedSamples, StepOutput, WindowGrid, without_buckets,
-};
+use crate::kernels::{MixedSamples, Samples, Scratch, StartedSamples, StepOutput, WindowGrid};
 use crate::plan::relation::in_memory;
 use crate::result::MatrixSeries;
 use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::VectorsBuilder;
+use crate::window::WindowKernel;
 use crate::{Archive, Error, Result, Snapshot};
 
 #[derive(Clone, Debug, Default)]
@@ -213,6 +212,7 @@ impl SelectorSource for MemoryArchive {
     ) -> Result<LogicalPlan> {
         let steps = windows.grid.steps;
         let mixed = selector.histograms && evaluation.gives_histograms();
+        let kernel = WindowKernel::new(selector, evaluation, windows, notes);
         let mut vectors = VectorsBuilder::of(mixed, steps, selector.series.len());
         let mut scratch = Scratch::default();
         let mut items = Vec::new();
@@ -220,17 +220,9 @@ impl SelectorSource for MemoryArchive {
         for series in selector.series.iter() {
             let column = self.series.get(&series.labels).unwrap_or(&none);
             let samples = column.samples(selector.start_timestamps);
-            let name = series.labels.metric_name();
-            let mut note = |note| notes.note(note, name);
+            let labels = &series.labels;
             if !samples.histograms.is_empty() {
-                items.clear();
-                let histograms;
-                let mut samples = samples;
-                if selector.statistics_only {
-                    histograms = without_buckets(samples, windows);
-                    samples.histograms = &histograms;
-                }
-                evaluation.evaluate_mixed(samples, windows, &mut scratch, &mut note, &mut items)?;
+                kernel.evaluate_mixed(labels, samples, &mut scratch, &mut items)?;
                 items
                     .iter()
                     .for_each(|item| vectors.push_sample(item.as_ref()));
@@ -242,14 +234,13 @@ impl SelectorSource for MemoryArchive {
                 present: &mut present,
             };
             match samples.starts.is_empty() {
-                true => evaluation.evaluate(samples.floats, windows, &mut scratch, &mut out)?,
+                true => kernel.evaluate(samples.floats, &mut scratch, &mut out)?,
                 false => {
                     let started = StartedSamples {
                         samples: samples.floats,
                         starts: samples.starts,
                     };
-                    let (scratch, out) = (&mut scratch, &mut out);
-                    evaluation.evaluate_started(started, windows, scratch, &mut note, out)?;
+                    kernel.evaluate_started(labels, started, &mut scratch, &mut out)?;
                 }
             }
             let items = values.iter().zip(&present);

@@ -179,12 +179,7 @@ impl SelectorSource for ArchiveSource {
         notes: &NotesAt,
     ) -> Result<LogicalPlan> {
         let scan = self.scan(selector, windows.fetch_range_ms())?;
-        let kernel = WindowKernel {
-            windows: *windows,
-            evaluation: evaluation.clone(),
-            statistics_only: selector.statistics_only,
-            notes: notes.clone(),
-        };
+        let kernel = WindowKernel::new(selector, evaluation, windows, notes);
         Ok(SeriesWindow::plan(scan, kernel, labels)?)
     }
 

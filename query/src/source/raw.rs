@@ -40,8 +40,7 @@ pub(super) async fn samples(
                             run.append(part.timestamps, part.values(), &part.histograms, &[]);
                         }
                         Found::Histograms => {
-                            let found = scan.series().series().get(series);
-                            let name = found.map_or("", |series| series.labels.metric_name());
+                            let name = scan.series().metric_name(series);
                             return Err(Error::HistogramsFound(name.to_owned()));
                         }
                     }

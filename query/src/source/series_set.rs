@@ -25,6 +25,12 @@ impl SeriesSet {
         }
     }
 
+    /// The metric name of a series; empty where there is none.
+    pub(crate) fn metric_name(&self, index: usize) -> &str {
+        let series = self.series.get(index);
+        series.map_or("", |series| series.labels.metric_name())
+    }
+
     /// The series, ascending by labels.
     pub fn series(&self) -> &[SeriesRef] {
         &self.series

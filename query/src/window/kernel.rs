@@ -10,7 +10,7 @@ use crate::kernels::{
     MixedSamples, Samples, Scratch, StartedSamples, StepArg, StepOutput, WindowGrid,
     without_buckets,
 };
-use crate::selector::Evaluation;
+use crate::selector::{Evaluation, ResolvedSelector};
 
 /// What is made of one series' samples, with every parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -26,6 +26,21 @@ pub struct WindowKernel {
 }
 
 impl WindowKernel {
+    /// What is made of the samples of a selector.
+    pub fn new(
+        selector: &ResolvedSelector,
+        evaluation: &Evaluation,
+        windows: &WindowGrid,
+        notes: &NotesAt,
+    ) -> Self {
+        Self {
+            windows: *windows,
+            evaluation: evaluation.clone(),
+            statistics_only: selector.statistics_only,
+            notes: notes.clone(),
+        }
+    }
+
     /// Whether one evaluation serves all steps: `@` pins the window, and nothing else differs from step to step.
     fn repeats(&self) -> bool {
         self.windows.at_ms.is_some()

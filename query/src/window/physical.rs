@@ -340,8 +340,7 @@ impl WindowState {
                         self.samples_read.add(part.timestamps.len());
                     }
                     Found::Histograms => {
-                        let found = series.and_then(|index| self.series_set.series().get(index));
-                        let name = found.map_or("", |series| series.labels.metric_name());
+                        let name = series.map_or("", |index| self.series_set.metric_name(index));
                         return Err(Error::HistogramsFound(name.to_owned()).into());
                     }
                 }
