@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, ArrayRef, BooleanArray};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use varve_histogram::aggregate::{Accumulator, Function};
@@ -16,6 +15,7 @@ use varve_storage::SampleValue;
 use super::cells::{CellOp, selected, vectors};
 use crate::Error;
 use crate::annotations::NotesAt;
+use crate::functions::label::Texts;
 use crate::functions::sample;
 use crate::vector::{Item, VectorsBuilder};
 
@@ -66,14 +66,9 @@ impl SampleCells {
         rows: impl Iterator<Item = (usize, usize)>,
     ) -> Result<()> {
         let vectors = vectors(values)?;
-        let names = values
-            .get(1)
-            .map(|names| arrow::compute::cast(names, &DataType::Utf8));
-        let names = names.transpose()?;
-        let names: Option<&StringArray> = names.as_ref().and_then(|n| n.as_string_opt::<i32>());
+        let names = Texts::try_new(values.get(1))?;
         for (row, group) in rows {
-            let name = names.filter(|names| names.is_valid(row));
-            let name = name.map_or("", |names| names.value(row));
+            let name = names.get(row);
             for step in 0..self.steps {
                 if let Some(item) = vectors.item(row, step) {
                     self.add_item(item, group * self.steps + step, name)?;

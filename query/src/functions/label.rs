@@ -13,6 +13,25 @@ use datafusion::logical_expr::{
 use regex::Regex;
 use varve_storage::Labels;
 
+/// A column of label values, to read row by row.
+#[derive(Debug)]
+pub(crate) struct Texts(Option<StringArray>);
+
+impl Texts {
+    /// Reads a column; without one, all rows lack the label.
+    pub(crate) fn try_new(column: Option<&ArrayRef>) -> Result<Self> {
+        let column = column.map(|column| arrow::compute::cast(column, &DataType::Utf8));
+        let column = column.transpose()?;
+        Ok(Self(column.and_then(|c| c.as_string_opt().cloned())))
+    }
+
+    /// The value in a row; empty where the label is absent.
+    pub(crate) fn get(&self, row: usize) -> &str {
+        let column = self.0.as_ref().filter(|column| column.is_valid(row));
+        column.map_or("", |column| column.value(row))
+    }
+}
+
 /// A compiled regular expression that equals another of the same text.
 #[derive(Clone, Debug)]
 pub struct Pattern(Arc<Regex>);

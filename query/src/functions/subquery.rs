@@ -6,13 +6,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
-use arrow::datatypes::DataType;
+use arrow::array::ArrayRef;
 use datafusion::error::Result;
 use datafusion::logical_expr::ColumnarValue;
 use varve_storage::histogram::CounterResetHint;
 use varve_storage::{FloatHistogram, SampleValue};
 
+use super::label::Texts;
 use super::operand::Operand;
 use crate::Error;
 use crate::annotations::NotesAt;
@@ -43,6 +43,8 @@ pub struct SubqueryWindow {
 struct Buffers {
     timestamps: Vec<i64>,
     values: Vec<f64>,
+    results: Vec<f64>,
+    present: Vec<bool>,
     scratch: Scratch,
 }
 
@@ -74,17 +76,10 @@ impl SubqueryWindow {
             }
             return out.finish();
         }
-        let names = match args.get(1) {
-            Some(names) => Some(names.to_array(rows)?),
-            None => None,
-        };
-        let names = names.map(|names| arrow::compute::cast(&names, &DataType::Utf8));
-        let names = names.transpose()?;
-        let names: Option<&StringArray> = names.as_ref().and_then(|n| n.as_string_opt::<i32>());
+        let names = args.get(1).map(|names| names.to_array(rows)).transpose()?;
+        let names = Texts::try_new(names.as_ref())?;
         for row in 0..rows {
-            let name = names.filter(|names| names.is_valid(row));
-            let name = name.map_or("", |names| names.value(row));
-            self.samples(&argument, (row, name), &mut buffers, &mut out)?;
+            self.samples(&argument, (row, names.get(row)), &mut buffers, &mut out)?;
         }
         out.finish()
     }
@@ -99,6 +94,8 @@ impl SubqueryWindow {
         let Buffers {
             timestamps,
             values,
+            results,
+            present,
             scratch,
         } = buffers;
         timestamps.clear();
@@ -111,15 +108,16 @@ impl SubqueryWindow {
         }
         let series = Samples { timestamps, values };
         let steps = self.windows.grid.steps;
-        let (mut results, mut present) = (vec![0.0; steps], vec![false; steps]);
+        results.resize(steps, 0.0);
+        present.resize(steps, false);
         let mut output = StepOutput {
-            values: &mut results,
-            present: &mut present,
+            values: results,
+            present,
         };
         let (function, windows) = (self.function, &self.windows);
         evaluate_range(function, &self.args, series, windows, scratch, &mut output)
             .map_err(execution)?;
-        let results = results.iter().zip(&present);
+        let results = results.iter().zip(present);
         out.extend(results.map(|(value, present)| present.then_some(*value)));
         Ok(())
     }
@@ -135,6 +133,7 @@ impl SubqueryWindow {
             timestamps,
             values,
             scratch,
+            ..
         } = buffers;
         timestamps.clear();
         values.clear();
