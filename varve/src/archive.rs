@@ -147,6 +147,7 @@ pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum
         Arc::new(host),
         Arc::new(HttpMetrics::default()),
         limits.api_options(),
+        axum::Router::new(),
     ))
 }
 

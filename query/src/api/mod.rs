@@ -88,12 +88,14 @@ impl Api {
     }
 }
 
-/// The whole site: the API under `/api/v1`, life cycle and health under `/-`, `/metrics`, and a landing page.
+/// The whole site: the API under `/api/v1`, life cycle and health under `/-`, `/metrics`, and a landing page. `others` are the routes of
+/// other parts of the process, which get the same metrics, paths and CORS.
 pub fn router(
     backend: Arc<dyn QueryBackend>,
     host: Arc<dyn Host>,
     metrics: Arc<HttpMetrics>,
     options: ApiOptions,
+    others: Router,
 ) -> Router {
     let query_places = Semaphore::new(options.query_concurrency.clamp(1, Semaphore::MAX_PERMITS));
     let api = Api(Arc::new(Shared {
@@ -141,6 +143,7 @@ pub fn router(
         .route("/-/ready", get_or_head(lifecycle::ready))
         .route("/-/reload", post_or_put(lifecycle::reload))
         .route("/-/quit", post_or_put(lifecycle::quit))
+        .merge(others.with_state(()))
         .fallback(routing::not_found)
         // The better levels take longer than all else that a large answer needs, and save little of its digits.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))

@@ -3,9 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
 use clap::builder::FalseyValueParser;
+use clap::{ArgAction, Args};
 use varve_compactor::CompactorOptions;
+use varve_ingest::push::PushOptions;
 use varve_query::api::{ApiOptions, CorsOrigin};
 use varve_storage::StorageUrl;
 use varve_storage::wal::WalOptions;
@@ -65,6 +66,28 @@ pub(crate) struct ServeArguments {
     )]
     cors_origin: String,
 
+    /// Take remote write requests under /api/v1/write
+    #[arg(
+        long = "web.enable-remote-write-receiver",
+        env = "VARVE_WEB_ENABLE_REMOTE_WRITE_RECEIVER",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    remote_write_receiver: bool,
+
+    /// How long what is pushed may wait for others before it is written and acknowledged [default: 500ms; 5s on S3]
+    #[arg(
+        long = "push.flush-interval",
+        env = "VARVE_PUSH_FLUSH_INTERVAL",
+        value_name = "DURATION",
+        value_parser = duration
+    )]
+    push_flush_interval: Option<Duration>,
+
     #[command(flatten)]
     pub(crate) query: QueryLimits,
 
@@ -100,6 +123,20 @@ impl ServeArguments {
         }
         options.grace = self.compactor_grace;
         options
+    }
+
+    pub(super) fn push_options(&self) -> PushOptions {
+        let flush_wait = match (self.push_flush_interval, self.storage.is_remote()) {
+            (Some(interval), _) => interval,
+            // Each of them is a PUT, which costs money.
+            (None, true) => Duration::from_secs(5),
+            (None, false) => Duration::from_millis(500),
+        };
+        PushOptions {
+            flush_wait,
+            remote_write: self.remote_write_receiver,
+            ..PushOptions::default()
+        }
     }
 
     pub(super) fn compactor_options(&self) -> CompactorOptions {

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use varve_compactor::CompactorMetrics;
+use varve_ingest::push::PushReceiver;
 use varve_ingest::{Config, ScrapeManager};
 use varve_query::Engine;
 use varve_query::api::{
@@ -27,6 +28,7 @@ use crate::version;
 pub(super) struct Roles {
     pub(super) scrapes: ScrapeManager,
     pub(super) wal: Arc<WalWriter>,
+    pub(super) receiver: Arc<PushReceiver>,
     pub(super) compactor: Arc<CompactorMetrics>,
     pub(super) http: Arc<HttpMetrics>,
     pub(super) store: Store,

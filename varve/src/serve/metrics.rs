@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 
 use varve_compactor::CompactorMetrics;
+use varve_ingest::push::PushMetrics;
 use varve_query::api::HttpMetrics;
 use varve_query::api::metrics::DURATION_BOUNDS_SECONDS;
 use varve_storage::store::RequestCounts;
@@ -39,11 +40,59 @@ pub(super) fn write(host: &Process, out: &mut String) {
         reloaded,
     );
     super::targets::write_metrics(&mut exposition, host.roles.scrapes.metrics());
+    push(&mut exposition, host.roles.receiver.metrics());
     wal(&mut exposition, &host.roles.wal.metrics().snapshot());
     compactor(&mut exposition, &host.roles.compactor);
     store(&mut exposition, &host.roles.store.counters().snapshot());
     http(&mut exposition, &host.roles.http);
     process::write_metrics(&mut exposition, host.start_time_ms);
+}
+
+fn push(exposition: &mut Exposition<'_>, metrics: &PushMetrics) {
+    for (name, help, value) in [
+        (
+            "varve_push_requests_total",
+            "Pushed requests begun.",
+            &metrics.requests,
+        ),
+        (
+            "varve_push_requests_invalid_total",
+            "Pushed requests that were refused, or of which a part was rejected.",
+            &metrics.requests_invalid,
+        ),
+        (
+            "varve_push_requests_not_stored_total",
+            "Pushed requests that could not be stored and may be sent again.",
+            &metrics.requests_not_stored,
+        ),
+        (
+            "varve_push_body_bytes_total",
+            "Bytes of pushed bodies after decompression.",
+            &metrics.body_bytes,
+        ),
+        (
+            "varve_push_samples_total",
+            "Pushed float samples that are stored.",
+            &metrics.samples,
+        ),
+        (
+            "varve_push_histograms_total",
+            "Pushed histograms that are stored.",
+            &metrics.histograms,
+        ),
+        (
+            "varve_push_exemplars_total",
+            "Pushed exemplars that are stored.",
+            &metrics.exemplars,
+        ),
+        (
+            "varve_push_samples_rejected_total",
+            "Pushed samples and histograms that were invalid.",
+            &metrics.rejected,
+        ),
+    ] {
+        exposition.atomic(name, help, value);
+    }
 }
 
 fn wal(exposition: &mut Exposition<'_>, counts: &WalCounts) {

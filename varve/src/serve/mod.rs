@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use varve_compactor::Compactor;
+use varve_ingest::push::{self, PushReceiver};
 use varve_ingest::{Config, ScrapeManager, ScrapeOptions};
 use varve_query::api::{self, HttpMetrics};
 use varve_storage::keys::TenantKeys;
@@ -57,6 +58,7 @@ pub(crate) async fn run(
         .await
         .map_err(|e| Failure::error(format!("cannot open the WAL: {e}")))?;
     let wal = Arc::new(wal);
+    let receiver = Arc::new(PushReceiver::new(wal.clone(), arguments.push_options()));
     let scrapes = ScrapeManager::new(wal.clone(), ScrapeOptions::default());
     let compactor = Compactor::new(store.clone(), keys.clone(), arguments.compactor_options());
     let stop_compactor = CancellationToken::new();
@@ -72,6 +74,7 @@ pub(crate) async fn run(
     let roles = Roles {
         scrapes,
         wal,
+        receiver: receiver.clone(),
         compactor: compactor.metrics(),
         http: http_metrics.clone(),
         store: store.clone(),
@@ -89,6 +92,7 @@ pub(crate) async fn run(
         process.clone(),
         http_metrics,
         arguments.api_options()?,
+        push::routes::router(receiver),
     );
     tracing::info!(url = %format!("http://{address}/"), storage = %arguments.storage, "ready");
 

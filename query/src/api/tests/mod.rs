@@ -307,7 +307,13 @@ impl Site {
         let backend = Arc::new(Backend::default());
         let process = Arc::new(Process::default());
         let metrics = Arc::new(HttpMetrics::default());
-        let router = router(backend.clone(), process.clone(), metrics.clone(), options);
+        let router = router(
+            backend.clone(),
+            process.clone(),
+            metrics.clone(),
+            options,
+            Router::new(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
