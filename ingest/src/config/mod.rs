@@ -13,6 +13,7 @@ mod headers;
 mod http;
 mod protocol;
 mod relabel;
+mod remote_write;
 mod render;
 mod scrape;
 mod yaml;
@@ -28,17 +29,17 @@ pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
 pub use self::protocol::ScrapeProtocol;
+pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
 pub use self::scrape::{FileDiscoveryConfig, ScrapeConfig};
 pub use self::yaml::Position;
 use crate::discovery::TargetGroup;
 use crate::error::{Error, Result};
 
 /// Sections of Prometheus's configuration that Varve does not have.
-const UNSUPPORTED: [&str; 8] = [
+const UNSUPPORTED: [&str; 7] = [
     "alerting",
     "otlp",
     "remote_read",
-    "remote_write",
     "rule_files",
     "scrape_config_files",
     "storage",
@@ -52,6 +53,8 @@ pub struct Config {
     pub global: GlobalConfig,
     /// The jobs.
     pub scrape_configs: Vec<Arc<ScrapeConfig>>,
+    /// Where samples are forwarded to.
+    pub remote_write: Vec<Arc<RemoteWriteConfig>>,
 }
 
 impl Config {
@@ -97,11 +100,27 @@ impl Config {
                 Ok(())
             })?;
         }
+        let mut remote_write: Vec<Arc<RemoteWriteConfig>> = Vec::new();
+        if let Some(node) = fields.take("remote_write") {
+            list(node, |item| {
+                let config = RemoteWriteConfig::decode(item, global.validation, directory)?;
+                let name = &config.name;
+                if !name.is_empty() && remote_write.iter().any(|other| other.name == *name) {
+                    return error_at(
+                        item,
+                        format!("found multiple remote write configs with job name {name:?}"),
+                    );
+                }
+                remote_write.push(Arc::new(config));
+                Ok(())
+            })?;
+        }
         refuse_even_empty(&mut fields, "tracing")?;
         fields.finish(&UNSUPPORTED)?;
         Ok(Self {
             global,
             scrape_configs,
+            remote_write,
         })
     }
 

@@ -3,16 +3,18 @@
 
 use std::path::Path;
 
+use url::Url;
+
 use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
 use super::scrape::{FileDiscoveryConfig, ScrapeConfig};
-use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol};
+use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol, remote_write};
 use crate::discovery::TargetGroup;
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
 
 /// A value to be written.
-enum Yaml {
+pub(super) enum Yaml {
     /// A boolean or number, written as it is.
     Raw(String),
     /// A string, quoted where it has to be.
@@ -25,27 +27,27 @@ enum Yaml {
 
 /// Entries of a mapping in the order of writing.
 #[derive(Default)]
-struct Entries(Vec<(String, Yaml)>);
+pub(super) struct Entries(Vec<(String, Yaml)>);
 
 impl Entries {
-    fn put(&mut self, name: &str, value: Yaml) -> &mut Self {
+    pub(super) fn put(&mut self, name: &str, value: Yaml) -> &mut Self {
         self.0.push((name.to_owned(), value));
         self
     }
 
-    fn text(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
+    pub(super) fn text(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
         self.put(name, Yaml::Text(value.into()))
     }
 
-    fn flag(&mut self, name: &str, value: bool) -> &mut Self {
+    pub(super) fn flag(&mut self, name: &str, value: bool) -> &mut Self {
         self.put(name, Yaml::Raw(value.to_string()))
     }
 
-    fn flag_if_set(&mut self, name: &str, value: bool) -> &mut Self {
+    pub(super) fn flag_if_set(&mut self, name: &str, value: bool) -> &mut Self {
         if value { self.flag(name, true) } else { self }
     }
 
-    fn text_if_set(&mut self, name: &str, value: &str) -> &mut Self {
+    pub(super) fn text_if_set(&mut self, name: &str, value: &str) -> &mut Self {
         if value.is_empty() {
             self
         } else {
@@ -53,14 +55,14 @@ impl Entries {
         }
     }
 
-    fn number_if_set(&mut self, name: &str, value: u64) -> &mut Self {
+    pub(super) fn number_if_set(&mut self, name: &str, value: u64) -> &mut Self {
         match value {
             0 => self,
             _ => self.put(name, Yaml::Raw(value.to_string())),
         }
     }
 
-    fn list_if_set(&mut self, name: &str, items: Vec<Yaml>) -> &mut Self {
+    pub(super) fn list_if_set(&mut self, name: &str, items: Vec<Yaml>) -> &mut Self {
         if items.is_empty() {
             self
         } else {
@@ -68,7 +70,7 @@ impl Entries {
         }
     }
 
-    fn map(&mut self) -> Yaml {
+    pub(super) fn map(&mut self) -> Yaml {
         Yaml::Map(std::mem::take(&mut self.0))
     }
 }
@@ -79,6 +81,8 @@ pub(super) fn config(config: &Config) -> String {
     entries.put("global", global(&config.global));
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
     entries.list_if_set("scrape_configs", jobs.collect());
+    let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
+    entries.list_if_set("remote_write", receivers.collect());
     let mut out = String::new();
     write_map(&mut out, &entries.0, 0);
     out
@@ -180,6 +184,16 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         .map()
 }
 
+/// A URL without its password.
+pub(super) fn shown_url(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() {
+        // It has a host, and so can have a password.
+        let _ = url.set_password(Some("xxxxx"));
+    }
+    url.to_string()
+}
+
 fn path(path: &Path) -> String {
     path.display().to_string()
 }
@@ -208,7 +222,7 @@ fn shown(entries: &mut Entries, name: &str, source: Option<&Source<String>>) {
     }
 }
 
-fn http(entries: &mut Entries, http: &HttpClientConfig) {
+pub(super) fn http(entries: &mut Entries, http: &HttpClientConfig) {
     if let Some(BasicAuth { username, password }) = &http.basic_auth {
         let mut basic = Entries::default();
         shown(&mut basic, "username", username.as_ref());
@@ -264,7 +278,7 @@ fn custom_header(header: &CustomHeader) -> Yaml {
         .map()
 }
 
-fn rule(rule: &RelabelRule) -> Yaml {
+pub(super) fn rule(rule: &RelabelRule) -> Yaml {
     let mut entries = Entries::default();
     if !rule.source_labels.is_empty() {
         entries.put("source_labels", Yaml::Flow(rule.source_labels.clone()));

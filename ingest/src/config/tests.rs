@@ -263,7 +263,6 @@ fn relabelling_rules_are_checked_in_prometheus_words() {
 #[test]
 fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
     for (text, field) in [
-        ("remote_write: [{url: 'http://x'}]", "remote_write"),
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
         ("rule_files: [a.yml]", "rule_files"),
         (

@@ -9,6 +9,7 @@ mod differential;
 mod faults;
 mod interop;
 mod killed;
+mod pushed;
 mod races;
 mod s3_double;
 mod scenario;
