@@ -11,7 +11,9 @@ mod error;
 mod global;
 mod headers;
 mod http;
+mod oauth2;
 mod protocol;
+mod proxy;
 mod relabel;
 mod remote_write;
 mod render;
@@ -28,7 +30,9 @@ pub use self::headers::CustomHeader;
 pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
+pub use self::oauth2::{OAuth2Config, OAuth2Grant};
 pub use self::protocol::ScrapeProtocol;
+pub use self::proxy::ProxyConfig;
 pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
 pub use self::scrape::{FileDiscoveryConfig, ScrapeConfig};
 pub use self::yaml::Position;

@@ -7,6 +7,8 @@ use url::Url;
 
 use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
+use super::oauth2::{JWT_BEARER, OAuth2Config, OAuth2Grant};
+use super::proxy::ProxyConfig;
 use super::scrape::{FileDiscoveryConfig, ScrapeConfig};
 use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol, remote_write};
 use crate::discovery::TargetGroup;
@@ -184,14 +186,18 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         .map()
 }
 
-/// A URL without its password.
+/// A URL without its password, and without a slash that may not have been there.
 pub(super) fn shown_url(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         // It has a host, and so can have a password.
         let _ = url.set_password(Some("xxxxx"));
     }
-    url.to_string()
+    let text = url.to_string();
+    match url.path() {
+        "/" => text.trim_end_matches('/').to_owned(),
+        _ => text,
+    }
 }
 
 fn path(path: &Path) -> String {
@@ -235,31 +241,100 @@ pub(super) fn http(entries: &mut Entries, http: &HttpClientConfig) {
         hidden(&mut authorization, "credentials", credentials.as_ref());
         entries.put("authorization", authorization.map());
     }
-    if http.tls != TlsConfig::default() {
-        let tls = &http.tls;
-        let mut section = Entries::default();
-        shown(&mut section, "ca", tls.ca.as_ref());
-        shown(&mut section, "cert", tls.cert.as_ref());
-        hidden(&mut section, "key", tls.key.as_ref());
-        section
-            .text_if_set("server_name", &tls.server_name)
-            .flag("insecure_skip_verify", tls.insecure_skip_verify);
-        if let Some(version) = tls.min_version {
-            section.text("min_version", version.as_str());
-        }
-        if let Some(version) = tls.max_version {
-            section.text("max_version", version.as_str());
-        }
-        entries.put("tls_config", section.map());
+    if let Some(oauth2) = &http.oauth2 {
+        entries.put("oauth2", oauth2_section(oauth2));
     }
+    tls(entries, &http.tls);
     entries
         .flag("follow_redirects", http.follow_redirects)
         .flag("enable_http2", http.enable_http2);
+    proxy(entries, &http.proxy);
     if !http.headers.is_empty() {
         let headers = http.headers.iter();
         let headers = headers.map(|header| (header.name.clone(), custom_header(header)));
         entries.put("http_headers", Yaml::Map(headers.collect()));
     }
+}
+
+fn tls(entries: &mut Entries, tls: &TlsConfig) {
+    if *tls == TlsConfig::default() {
+        return;
+    }
+    let mut section = Entries::default();
+    shown(&mut section, "ca", tls.ca.as_ref());
+    shown(&mut section, "cert", tls.cert.as_ref());
+    hidden(&mut section, "key", tls.key.as_ref());
+    section
+        .text_if_set("server_name", &tls.server_name)
+        .flag("insecure_skip_verify", tls.insecure_skip_verify);
+    if let Some(version) = tls.min_version {
+        section.text("min_version", version.as_str());
+    }
+    if let Some(version) = tls.max_version {
+        section.text("max_version", version.as_str());
+    }
+    entries.put("tls_config", section.map());
+}
+
+fn proxy(entries: &mut Entries, proxy: &ProxyConfig) {
+    if let Some(url) = &proxy.proxy_url {
+        entries.text("proxy_url", shown_url(url));
+    }
+    entries
+        .text_if_set("no_proxy", &proxy.no_proxy)
+        .flag_if_set("proxy_from_environment", proxy.from_environment);
+    if !proxy.connect_headers.is_empty() {
+        let headers = proxy.connect_headers.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| Yaml::Text(value.to_string()));
+            (name.clone(), Yaml::List(values.collect()))
+        });
+        entries.put("proxy_connect_header", Yaml::Map(headers.collect()));
+    }
+}
+
+fn oauth2_section(oauth2: &OAuth2Config) -> Yaml {
+    let mut entries = Entries::default();
+    entries.text("client_id", &oauth2.client_id);
+    match &oauth2.grant {
+        OAuth2Grant::ClientCredentials { secret } => {
+            hidden(&mut entries, "client_secret", secret.as_ref());
+        }
+        OAuth2Grant::JwtBearer {
+            key,
+            key_id,
+            algorithm,
+            issuer,
+            audience,
+            claims,
+        } => {
+            entries.text_if_set("client_certificate_key_id", key_id);
+            hidden(&mut entries, "client_certificate_key", key.as_ref());
+            entries
+                .text("grant_type", JWT_BEARER)
+                .text_if_set("signature_algorithm", algorithm)
+                .text_if_set("iss", issuer)
+                .text_if_set("audience", audience);
+            if !claims.is_empty() {
+                let claims = claims.iter();
+                // JSON is YAML too.
+                let claims =
+                    claims.map(|(name, value)| (name.clone(), Yaml::Raw(value.to_string())));
+                entries.put("claims", Yaml::Map(claims.collect()));
+            }
+        }
+    }
+    let scopes = oauth2.scopes.iter().cloned().map(Yaml::Text);
+    entries
+        .list_if_set("scopes", scopes.collect())
+        .text("token_url", &oauth2.token_url);
+    if !oauth2.endpoint_params.is_empty() {
+        let params = oauth2.endpoint_params.iter();
+        let params = params.map(|(name, value)| (name.clone(), Yaml::Text(value.clone())));
+        entries.put("endpoint_params", Yaml::Map(params.collect()));
+    }
+    tls(&mut entries, &oauth2.tls);
+    proxy(&mut entries, &oauth2.proxy);
+    entries.map()
 }
 
 fn custom_header(header: &CustomHeader) -> Yaml {

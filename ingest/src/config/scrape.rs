@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::decode::{Fields, boolean, duration, error_at, labels, list, map, string, strings};
 use super::error::ConfigError;
 use super::global::{Escaping, GlobalConfig, ScrapeLimits, name_validation};
-use super::http::{self, HttpClientConfig};
+use super::http::HttpClientConfig;
 use super::protocol::ScrapeProtocol;
 use super::relabel::rules;
 use super::yaml::Node;
@@ -193,9 +193,7 @@ impl ScrapeConfig {
                 .unwrap_or_default(),
             job_name,
         };
-        let mut unsupported = UNSUPPORTED.to_vec();
-        unsupported.extend(http::UNSUPPORTED);
-        fields.finish(&unsupported)?;
+        fields.finish(UNSUPPORTED)?;
         Ok(config)
     }
 

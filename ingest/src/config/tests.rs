@@ -279,14 +279,6 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
             "kubernetes_sd_configs",
         ),
         (
-            "scrape_configs: [{job_name: a, proxy_url: 'http://p'}]",
-            "proxy_url",
-        ),
-        (
-            "scrape_configs: [{job_name: a, oauth2: {client_id: x}}]",
-            "oauth2",
-        ),
-        (
             "scrape_configs: [{job_name: a, basic_auth: {username_ref: x}}]",
             "username_ref",
         ),
@@ -297,10 +289,6 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
         (
             "global: {scrape_native_histograms: true}",
             "scrape_native_histograms other than false",
-        ),
-        (
-            "scrape_configs: [{job_name: a, proxy_from_environment: true}]",
-            "proxy_from_environment other than false",
         ),
         (
             "global: {scrape_protocols: [PrometheusProto]}",
@@ -520,4 +508,112 @@ proptest::proptest! {
             proptest::prop_assert_eq!(parse(&shown).unwrap().to_yaml(), shown);
         }
     }
+}
+
+#[test]
+fn receivers_have_prometheus_defaults_and_are_shown_without_secrets() {
+    let text = "remote_write:
+- url: https://me:pw@x.example/api/v1/write
+  name: far
+  headers: {X-Scope: t}
+  send_exemplars: true
+  protobuf_message: io.prometheus.write.v2.Request
+  oauth2:
+    client_id: me
+    client_secret: s
+    token_url: https://t
+    scopes: [a]
+  proxy_url: http://u:p@proxy:3128
+  no_proxy: 10.0.0.0/8
+  queue_config: {max_shards: 7}
+- url: http://y
+";
+    let config = parse(text).unwrap();
+    let [first, second] = &config.remote_write[..] else {
+        unreachable!("two receivers");
+    };
+    assert_eq!(first.message, WriteMessage::V2);
+    assert_eq!(second.remote_timeout, Duration::from_secs(30));
+    assert_eq!(
+        (first.label().as_str(), second.label().as_str()),
+        ("far", "http://y")
+    );
+    let shown = config.to_yaml();
+    let expected = "remote_write:
+- url: https://me:xxxxx@x.example/api/v1/write
+  remote_timeout: 30s
+  headers:
+    X-Scope: t
+  name: far
+  send_exemplars: true
+  protobuf_message: io.prometheus.write.v2.Request
+  oauth2:
+    client_id: me
+    client_secret: <secret>
+    scopes:
+    - a
+    token_url: https://t
+  follow_redirects: true
+  enable_http2: false
+  proxy_url: http://u:xxxxx@proxy:3128
+  no_proxy: 10.0.0.0/8
+  queue_config:
+    capacity: 10000
+    max_shards: 7
+    min_shards: 1
+    max_samples_per_send: 2000
+    batch_send_deadline: 5s
+    min_backoff: 30ms
+    max_backoff: 5s
+  metadata_config:
+    send: true
+    send_interval: 1m
+    max_samples_per_send: 2000
+";
+    let start = shown.find("remote_write:").unwrap();
+    assert!(shown[start..].starts_with(expected), "{shown}");
+    // What is shown can be read again.
+    assert!(parse(&shown).is_ok());
+    for (receiver, message) in [
+        ("{}", "url for remote_write is empty"),
+        (
+            "{url: 'http://x', headers: {Authorization: a}}",
+            "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter",
+        ),
+        (
+            "{url: 'http://x', headers: {Host: a}}",
+            "Host is a reserved header. It must not be changed",
+        ),
+        (
+            "{url: 'http://x', queue_config: {max_shards: 0}}",
+            "remote write queue max_shards must be positive",
+        ),
+        (
+            "{url: 'http://x', queue_config: {min_shards: 51}}",
+            "remote write queue min_shards must not be greater than max_shards",
+        ),
+        (
+            "{url: 'http://x', protobuf_message: y}",
+            "invalid protobuf_message value: unknown type for remote write protobuf message y, supported: [prometheus.WriteRequest io.prometheus.write.v2.Request]",
+        ),
+        ("{url: 'ftp://x'}", "unsupported protocol scheme \"ftp\""),
+        (
+            "{url: 'http://x', sigv4: {region: a}}",
+            "not supported yet: sigv4",
+        ),
+        ("null", "empty or null remote write config section"),
+        (
+            "{url: 'http://x', write_relabel_configs: [null]}",
+            "empty or null relabeling rule in remote write config",
+        ),
+    ] {
+        let error = parse(&format!("remote_write: [{receiver}]")).unwrap_err();
+        assert!(error.to_string().ends_with(message), "{error}");
+    }
+    let twice = "remote_write: [{url: 'http://x', name: a}, {url: 'http://y', name: a}]";
+    let error = parse(twice).unwrap_err().to_string();
+    assert!(
+        error.ends_with("found multiple remote write configs with job name \"a\""),
+        "{error}"
+    );
 }

@@ -12,9 +12,9 @@ impl Message {
         self.bytes
     }
 
-    /// The bytes written so far.
-    pub(crate) fn len(&self) -> usize {
-        self.bytes.len()
+    /// Adds the fields of another message to this one.
+    pub(crate) fn append(&mut self, other: Self) {
+        self.bytes.extend_from_slice(&other.bytes);
     }
 
     fn tag(&mut self, number: u32, kind: u32) {

@@ -4,7 +4,6 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use reqwest::Client;
 use tokio::sync::watch;
 use varve_storage::Labels;
 
@@ -17,6 +16,7 @@ use super::target::{Populated, Target, populate_group};
 use super::worker::{LastScrape, LoopState, Worker, lock};
 use crate::config::ScrapeConfig;
 use crate::discovery::{FileDiscovery, POLL_INTERVAL, TargetGroup};
+use crate::http_client::HttpClient;
 
 /// The targets of one job.
 #[derive(Debug)]
@@ -33,7 +33,7 @@ pub(super) struct Pool {
 #[derive(Debug)]
 struct PoolState {
     config: Arc<ScrapeConfig>,
-    client: Client,
+    client: Arc<HttpClient>,
     loops: HashMap<u64, Arc<LoopState>>,
     dropped: Vec<Labels>,
     dropped_count: usize,
@@ -44,7 +44,7 @@ impl Pool {
     pub(super) async fn start(
         shared: &Arc<Shared>,
         config: Arc<ScrapeConfig>,
-        client: Client,
+        client: Arc<HttpClient>,
     ) -> Arc<Self> {
         let pool = Arc::new(Self {
             shared: Arc::clone(shared),
@@ -71,7 +71,11 @@ impl Pool {
     }
 
     /// Takes a new configuration: loops whose targets and scraping stay the same are not touched, others are replaced.
-    pub(super) async fn reload(self: &Arc<Self>, config: Arc<ScrapeConfig>, client: Client) {
+    pub(super) async fn reload(
+        self: &Arc<Self>,
+        config: Arc<ScrapeConfig>,
+        client: Arc<HttpClient>,
+    ) {
         let mut files = self.files.lock().await;
         let mut old = std::mem::take(&mut *files);
         for wanted in &config.file_sd_configs {
@@ -137,7 +141,7 @@ impl Pool {
     }
 
     /// Makes the loops those of the groups under a configuration.
-    fn sync(&self, config: Arc<ScrapeConfig>, client: Client, groups: &[TargetGroup]) {
+    fn sync(&self, config: Arc<ScrapeConfig>, client: Arc<HttpClient>, groups: &[TargetGroup]) {
         let mut state = lock(&self.state);
         let same_scrapes = config.same_scrapes_as(&state.config);
         let same_series = config.same_series_as(&state.config);
