@@ -128,14 +128,6 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses a section that Varve does not have and that says something even where it is empty.
-pub(crate) fn refuse_even_empty(fields: &mut Fields<'_>, name: &str) -> Result<(), ConfigError> {
-    match fields.take(name) {
-        None => Ok(()),
-        Some(node) => error_at(node, format!("not supported yet: {name}")),
-    }
-}
-
 /// A string: the text of any scalar; null is the empty one.
 pub(crate) fn string(node: &Node) -> Result<String, ConfigError> {
     match &node.value {

@@ -81,6 +81,10 @@ impl Entries {
 pub(super) fn config(config: &Config) -> String {
     let mut entries = Entries::default();
     entries.put("global", global(&config.global));
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    entries
+        .list_if_set("rule_files", texts(&config.rule_files))
+        .list_if_set("scrape_config_files", texts(&config.scrape_config_files));
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
     entries.list_if_set("scrape_configs", jobs.collect());
     let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
@@ -121,6 +125,13 @@ fn global(global: &GlobalConfig) -> Yaml {
             "evaluation_interval",
             format_duration(global.evaluation_interval),
         );
+    if !global.rule_query_offset.is_zero() {
+        entries.text(
+            "rule_query_offset",
+            format_duration(global.rule_query_offset),
+        );
+    }
+    entries.text_if_set("query_log_file", &global.query_log_file);
     if !global.external_labels.is_empty() {
         let labels = global.external_labels.iter();
         let labels = labels.map(|(name, value)| (name.to_owned(), Yaml::Text(value.to_owned())));

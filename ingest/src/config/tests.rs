@@ -264,16 +264,7 @@ fn relabelling_rules_are_checked_in_prometheus_words() {
 fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
     for (text, field) in [
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
-        ("rule_files: [a.yml]", "rule_files"),
-        (
-            "alerting: {alertmanagers: [{static_configs: [{targets: [a:1]}]}]}",
-            "alerting",
-        ),
-        ("storage: {tsdb: {out_of_order_time_window: 1h}}", "storage"),
-        ("tracing: {endpoint: x}", "tracing"),
         ("otlp: {promote_all_resource_attributes: true}", "otlp"),
-        ("scrape_config_files: [a.yml]", "scrape_config_files"),
-        ("global: {query_log_file: x}", "query_log_file"),
         (
             "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
             "kubernetes_sd_configs",
@@ -616,4 +607,101 @@ fn receivers_have_prometheus_defaults_and_are_shown_without_secrets() {
         error.ends_with("found multiple remote write configs with job name \"a\""),
         "{error}"
     );
+}
+
+#[test]
+fn sections_that_nothing_acts_on_are_noted() {
+    let config = parse(
+        "rule_files: [a.yml, 'r/*.yml']
+alerting: {alertmanagers: [{static_configs: [{targets: [a:1]}]}]}
+tracing: {endpoint: x}
+storage: {tsdb: {out_of_order_time_window: 1h, retention: {time: 30d}}, exemplars: {max_exemplars: 5}}
+global: {query_log_file: q.log, rule_query_offset: 5s}
+",
+    )
+    .unwrap();
+    assert_eq!(
+        config.notes,
+        [
+            "rule_files: rules are not evaluated yet",
+            "alerting: no alerts are sent yet",
+            "tracing: traces are not sent yet",
+            "storage.tsdb.retention: nothing is deleted by age or size yet",
+            "global.query_log_file: queries are not logged yet",
+        ]
+    );
+    assert!(
+        config
+            .to_yaml()
+            .contains("rule_files:\n- a.yml\n- r/*.yml\n")
+    );
+    for (text, message) in [
+        (
+            "rule_files: ['a*/b.yml']",
+            "invalid rule file path \"a*/b.yml\"",
+        ),
+        (
+            "scrape_config_files: ['a*/b']",
+            "invalid scrape config file path \"a*/b\"",
+        ),
+        (
+            "alerting: {x: 1}",
+            "field x not found in type config.AlertingConfig",
+        ),
+        (
+            "storage: {tsdb: {x: 1}}",
+            "field x not found in type config.TSDBConfig",
+        ),
+    ] {
+        assert!(
+            parse(text).unwrap_err().to_string().ends_with(message),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn further_jobs_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("more")).unwrap();
+    write(
+        "prometheus.yml",
+        "global: {scrape_interval: 7s}\nscrape_config_files: ['more/*.yml']\nscrape_configs: [{job_name: a}]\n",
+    );
+    write(
+        "more/b.yml",
+        "scrape_configs:\n- job_name: b\n  basic_auth: {username: u, password_file: p}\n",
+    );
+    write("more/c.yml", "scrape_configs: [{job_name: c}]\n");
+    write("more/empty.yml", "");
+    let load = || Config::load(&folder.path().join("prometheus.yml"));
+    let config = load().unwrap();
+    let names: Vec<_> = config
+        .scrape_configs
+        .iter()
+        .map(|job| job.job_name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let b = &config.scrape_configs[1];
+    assert_eq!(b.scrape_interval, Duration::from_secs(7));
+    let password = b.http.basic_auth.clone().unwrap().password;
+    assert_eq!(password, Some(Source::File(folder.path().join("more/p"))));
+    for (text, message) in [
+        (
+            "scrape_configs: [{job_name: a}]",
+            "found multiple scrape configs with job name \"a\"",
+        ),
+        (
+            "global: {}",
+            "field global not found in type config.ScrapeConfigs",
+        ),
+    ] {
+        write("more/c.yml", text);
+        let error = load().unwrap_err().to_string();
+        assert!(
+            error.contains("c.yml") && error.ends_with(message),
+            "{error}"
+        );
+    }
 }

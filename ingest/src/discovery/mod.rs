@@ -7,6 +7,7 @@ mod file;
 
 use std::collections::BTreeMap;
 
+pub(crate) use self::file::files_matching;
 pub use self::file::{FileDiscovery, POLL_INTERVAL};
 
 /// Addresses with labels in common.

@@ -40,6 +40,9 @@ pub(super) struct Roles {
 impl Roles {
     /// Makes a configuration the one in force.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), String> {
+        for note in &config.notes {
+            tracing::warn!("not acted on: {note}");
+        }
         let interval = config.global.evaluation_interval.as_millis();
         let failed = |e: varve_ingest::Error| e.to_string();
         self.forward.apply(config).await.map_err(failed)?;
