@@ -13,6 +13,7 @@ pub mod discovery;
 pub mod duration;
 pub mod error;
 pub mod exposition;
+mod http_client;
 pub mod names;
 pub mod relabel;
 pub mod scrape;

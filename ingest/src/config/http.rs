@@ -148,7 +148,7 @@ impl Default for HttpClientConfig {
 }
 
 /// Fields of Prometheus's HTTP client configuration that Varve does not have.
-pub(super) const UNSUPPORTED: [&str; 4] =
+pub(crate) const UNSUPPORTED: [&str; 4] =
     ["no_proxy", "oauth2", "proxy_connect_header", "proxy_url"];
 
 /// Takes `name`, or `name_file` as a path, of which at most one may be given.

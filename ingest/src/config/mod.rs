@@ -6,16 +6,17 @@
 //! the value says nothing or what Varve does anyway; what nobody knows is an error too. Every error has a position.
 
 mod builtin;
-mod decode;
+pub(crate) mod decode;
 mod error;
 mod global;
 mod headers;
-mod http;
+pub(crate) mod http;
 mod protocol;
 mod relabel;
-mod render;
+pub(crate) mod render;
 mod scrape;
-mod yaml;
+pub(crate) mod write;
+pub(crate) mod yaml;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -28,7 +29,7 @@ pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
 pub use self::protocol::ScrapeProtocol;
-pub use self::scrape::{FileDiscoveryConfig, ScrapeConfig};
+pub use self::scrape::ScrapeConfig;
 pub use self::yaml::Position;
 use crate::discovery::TargetGroup;
 use crate::error::{Error, Result};
