@@ -6,20 +6,21 @@
 //! the value says nothing or what Varve does anyway; what nobody knows is an error too. Every error has a position.
 
 mod builtin;
-mod decode;
+pub(crate) mod decode;
 mod error;
 mod global;
 mod headers;
-mod http;
+pub(crate) mod http;
 mod oauth2;
 mod passive;
 mod protocol;
 mod proxy;
 mod relabel;
 mod remote_write;
-mod render;
+pub(crate) mod render;
 mod scrape;
-mod yaml;
+pub(crate) mod write;
+pub(crate) mod yaml;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -35,7 +36,7 @@ pub use self::oauth2::{OAuth2Config, OAuth2Grant};
 pub use self::protocol::ScrapeProtocol;
 pub use self::proxy::ProxyConfig;
 pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
-pub use self::scrape::{FileDiscoveryConfig, ScrapeConfig};
+pub use self::scrape::ScrapeConfig;
 use self::yaml::Node;
 pub use self::yaml::Position;
 use crate::discovery::{TargetGroup, files_matching};

@@ -3,6 +3,7 @@
 mod notations;
 
 use super::*;
+use crate::discovery::{DiscoveryConfig, FileConfig};
 use crate::names::NameValidation;
 use std::time::Duration;
 
@@ -266,10 +267,6 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
         ("otlp: {promote_all_resource_attributes: true}", "otlp"),
         (
-            "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
-            "kubernetes_sd_configs",
-        ),
-        (
             "scrape_configs: [{job_name: a, basic_auth: {username_ref: x}}]",
             "username_ref",
         ),
@@ -304,6 +301,19 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
 }
 
 #[test]
+fn an_unknown_kind_of_discovery_is_refused_with_a_list_of_the_known_ones() {
+    let error = job("  azure_sd_configs: [{subscription_id: x}]\n").unwrap_err();
+    let message = error.to_string();
+    let expected =
+        "line 3, column 3: not supported yet: azure_sd_configs (there are static_configs, ";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(message.contains(", file_sd_configs"), "{message}");
+    assert!(job("  azure_sd_configs: []\n").is_ok());
+    let error = job("  file_sd_configs: [~]\n").unwrap_err();
+    assert_eq!(error.message(), "empty or null section in file_sd_configs");
+}
+
+#[test]
 fn file_names_are_relative_to_the_configuration() {
     let job = job("  basic_auth: {username: u, password_file: secret}\n  tls_config: {ca_file: /abs/ca}\n  file_sd_configs: [{files: ['t/*.yml'], refresh_interval: 1m}]\n").unwrap();
     let basic = job.http.basic_auth.clone().unwrap();
@@ -312,14 +322,11 @@ fn file_names_are_relative_to_the_configuration() {
         Some(Source::File("/etc/varve/secret".into()))
     );
     assert_eq!(job.http.tls.ca, Some(Source::File("/abs/ca".into())));
-    assert_eq!(
-        job.file_sd_configs[0].files,
-        [Path::new("/etc/varve/t/*.yml")]
-    );
-    assert_eq!(
-        job.file_sd_configs[0].refresh_interval,
-        Duration::from_secs(60)
-    );
+    let expected = FileConfig {
+        files: vec!["/etc/varve/t/*.yml".into()],
+        refresh_interval: Duration::from_secs(60),
+    };
+    assert_eq!(job.discoveries, [DiscoveryConfig::File(Box::new(expected))]);
 }
 
 #[test]

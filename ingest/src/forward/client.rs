@@ -31,7 +31,7 @@ pub(super) enum Sent {
 #[derive(Debug)]
 pub(super) struct ReceiverClient {
     config: Arc<RemoteWriteConfig>,
-    client: Arc<HttpClient>,
+    client: HttpClient,
     headers: HeaderMap,
     metrics: Arc<ForwardMetrics>,
     stop: watch::Receiver<bool>,
@@ -73,7 +73,8 @@ impl ReceiverClient {
             HeaderValue::from_static(version),
         );
         Ok(Self {
-            client: HttpClient::new(&owner, &config.http)?,
+            client: HttpClient::new(&config.http)
+                .map_err(|reason| Error::Client { owner, reason })?,
             config: Arc::clone(config),
             headers,
             metrics: Arc::clone(metrics),

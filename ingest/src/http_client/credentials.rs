@@ -27,7 +27,7 @@ pub(super) async fn authorization(config: &HttpClientConfig) -> Result<Option<He
 }
 
 /// A header's value.
-pub(super) fn header(value: &str) -> Result<HeaderValue> {
+pub(crate) fn header(value: &str) -> Result<HeaderValue> {
     HeaderValue::from_str(value).map_err(|_| {
         Error::Body("a header value has characters that HTTP does not allow".to_owned())
     })

@@ -4,6 +4,7 @@
 //! and headers that stand in files are read for every request. Certificates are read anew when their files have changed, so that what rotates
 //! them need not reload the configuration.
 
+mod body;
 mod connector;
 mod credentials;
 mod oauth2;
@@ -12,15 +13,17 @@ mod tests;
 
 use std::collections::HashMap;
 use std::error::Error as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use reqwest::header::{AUTHORIZATION, HOST, HeaderMap, USER_AGENT};
 use reqwest::{Client, Method, RequestBuilder, Response, Url};
 
+pub(crate) use self::body::Body;
 use self::connector::{Connector, Stamp};
-use self::credentials::{add_header, authorization, header};
+pub(crate) use self::credentials::header;
+use self::credentials::{add_header, authorization};
 use self::oauth2::TokenSource;
 use crate::config::HttpClientConfig;
 use crate::error::{Error, Result};
@@ -31,11 +34,12 @@ pub(crate) const AGENT: &str = concat!("Varve/", env!("CARGO_PKG_VERSION"));
 /// How often the files of certificates are looked at.
 const CHECK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Makes requests by one configuration. Connections are kept and shared by all requests.
+/// Makes requests by one configuration. Connections are kept, and shared by clones.
+#[derive(Clone, Debug)]
+pub(crate) struct HttpClient(Arc<Inner>);
+
 #[derive(Debug)]
-pub(crate) struct HttpClient {
-    /// Whose client it is, for messages.
-    owner: String,
+struct Inner {
     config: HttpClientConfig,
     unix_socket: Option<PathBuf>,
     tokens: Option<TokenSource>,
@@ -53,62 +57,68 @@ struct Connections {
 }
 
 impl HttpClient {
-    /// A client for whoever is called `owner`: `job "node"`, for one.
-    ///
-    /// # Errors
-    /// [`Error::Client`] where certificates cannot be read, or settings contradict each other.
-    pub(crate) fn new(owner: &str, config: &HttpClientConfig) -> Result<Arc<Self>> {
-        Self::build(owner, config, None)
+    /// A client for any host. An error says what is wrong with the configuration or a file that it names.
+    pub(crate) fn new(config: &HttpClientConfig) -> Result<Self, String> {
+        Self::build(config, None)
     }
 
-    /// A client whose connections all go to a Unix socket.
-    pub(crate) fn with_unix_socket(
-        owner: &str,
-        config: &HttpClientConfig,
-        path: PathBuf,
-    ) -> Result<Arc<Self>> {
-        Self::build(owner, config, Some(path))
+    /// A client whose requests go to a Unix socket, whatever the host of their URL, without authentication or TLS.
+    pub(crate) fn on_unix_socket(path: &Path) -> Result<Self, String> {
+        Self::build(&HttpClientConfig::default(), Some(path.to_owned()))
     }
 
-    fn build(
-        owner: &str,
-        config: &HttpClientConfig,
-        unix_socket: Option<PathBuf>,
-    ) -> Result<Arc<Self>> {
-        let failed = |reason| Error::Client {
-            owner: owner.to_owned(),
-            reason,
-        };
+    fn build(config: &HttpClientConfig, unix_socket: Option<PathBuf>) -> Result<Self, String> {
         let stamps = Stamp::of(&config.tls);
         let mut connector = Connector::of(config);
         connector.unix_socket = unix_socket.as_deref();
-        let client = connector.client().map_err(failed)?;
+        let client = connector.client()?;
         let tokens = config.oauth2.clone().map(TokenSource::new);
-        Ok(Arc::new(Self {
-            owner: owner.to_owned(),
+        Ok(Self(Arc::new(Inner {
             config: config.clone(),
+            tokens: tokens.transpose()?,
             unix_socket,
-            tokens: tokens.transpose().map_err(failed)?,
             connections: Mutex::new(Connections {
                 client,
                 named: HashMap::new(),
                 stamps,
                 checked: Instant::now(),
             }),
-        }))
+        })))
     }
 
+    /// Sends a GET request with these headers, those of the configuration added, and once more where the server closed a connection that
+    /// had been idle just as the request went out. The answer may have any status.
+    pub(crate) async fn get(&self, url: &str, headers: HeaderMap) -> Result<Response> {
+        let failed = |reason: String| Error::Request {
+            url: url.to_owned(),
+            reason,
+        };
+        let parsed = Url::parse(url).map_err(|e| failed(e.to_string()))?;
+        let request = self.request(Method::GET, &parsed, headers).await?;
+        let again = request.try_clone();
+        match (request.send().await, again) {
+            (Err(error), Some(again)) if is_closed_early(&error) => again.send().await,
+            (response, _) => response,
+        }
+        .map_err(|error| failed(chain(&error)))
+    }
+
+    /// A request with these headers, and the configuration's credentials and headers besides. Files with secrets are read now.
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        url: &Url,
+        headers: HeaderMap,
+    ) -> Result<RequestBuilder> {
+        self.0.request(method, url, headers).await
+    }
+}
+
+impl Inner {
     fn connections(&self) -> MutexGuard<'_, Connections> {
         self.connections
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn failed(&self, reason: String) -> Error {
-        Error::Client {
-            owner: self.owner.clone(),
-            reason,
-        }
     }
 
     fn connector(&self) -> Connector<'_> {
@@ -124,7 +134,7 @@ impl HttpClient {
             connections.checked = Instant::now();
             let stamps = Stamp::of(&self.config.tls);
             if stamps != connections.stamps {
-                let client = self.connector().client().map_err(|r| self.failed(r))?;
+                let client = self.connector().client().map_err(Error::Body)?;
                 connections.client = client;
                 connections.named.clear();
                 connections.stamps = stamps;
@@ -133,8 +143,7 @@ impl HttpClient {
         Ok(connections.client.clone())
     }
 
-    /// A request with these headers, and the configuration's credentials and headers besides.
-    pub(crate) async fn request(
+    async fn request(
         &self,
         method: Method,
         url: &Url,
@@ -173,29 +182,19 @@ impl HttpClient {
         let mut named = url.clone();
         named
             .set_host(Some(server_name))
-            .map_err(|e| self.failed(format!("server_name {server_name:?}: {e}")))?;
+            .map_err(|e| Error::Body(format!("server_name {server_name:?}: {e}")))?;
         let mut connections = self.connections();
         let client = match connections.named.get(&host) {
             Some(client) => client.clone(),
             None => {
                 let mut connector = self.connector();
                 connector.host = Some(host.trim_matches(['[', ']']));
-                let client = connector.client().map_err(|r| self.failed(r))?;
+                let client = connector.client().map_err(Error::Body)?;
                 connections.named.insert(host, client.clone());
                 client
             }
         };
         Ok((client, named, host_header))
-    }
-
-    /// Sends a request that changes nothing, and once more where the server closed a connection that had been idle just as the request
-    /// went out.
-    pub(crate) async fn send(&self, request: RequestBuilder) -> reqwest::Result<Response> {
-        let again = request.try_clone();
-        match (request.send().await, again) {
-            (Err(error), Some(again)) if is_closed_early(&error) => again.send().await,
-            (response, _) => response,
-        }
     }
 }
 

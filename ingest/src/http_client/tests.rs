@@ -65,11 +65,8 @@ fn http(fields: &str) -> HttpClientConfig {
     config.scrape_configs[0].http.clone()
 }
 
-async fn get(client: &HttpClient, url: &str) -> reqwest::Result<Response> {
-    let request = client
-        .request(Method::GET, &Url::parse(url).unwrap(), HeaderMap::new())
-        .await;
-    client.send(request.unwrap()).await
+async fn get(client: &HttpClient, url: &str) -> Result<Response> {
+    client.get(url, HeaderMap::new()).await
 }
 
 #[tokio::test]
@@ -79,7 +76,7 @@ async fn tokens_are_asked_for_and_kept() {
     let config = http(&format!(
         "  oauth2: {{client_id: me, client_secret: 's&cret', token_url: '{url}/token', scopes: [a, b], endpoint_params: {{x: y}}}}\n"
     ));
-    let client = HttpClient::new("test", &config).unwrap();
+    let client = HttpClient::new(&config).unwrap();
     for _ in 0..3 {
         assert!(
             get(&client, &format!("{url}/m"))
@@ -113,7 +110,7 @@ async fn a_server_without_tokens_is_an_error() {
     let config = http(&format!(
         "  oauth2: {{client_id: me, client_secret: s, token_url: '{url}'}}\n"
     ));
-    let client = HttpClient::new("test", &config).unwrap();
+    let client = HttpClient::new(&config).unwrap();
     let request = client
         .request(Method::GET, &Url::parse(&url).unwrap(), HeaderMap::new())
         .await;
@@ -129,7 +126,7 @@ async fn requests_go_through_the_proxy_but_for_what_it_is_not_for() {
     let proxy = serve(Router::new().fallback(note).with_state(seen.clone())).await;
     let direct = serve(Router::new().fallback(|| async { "direct" })).await;
     let config = http(&format!("  proxy_url: {proxy}\n  no_proxy: 127.0.0.1\n"));
-    let client = HttpClient::new("test", &config).unwrap();
+    let client = HttpClient::new(&config).unwrap();
     let answer = get(&client, "http://metrics.invalid/x").await.unwrap();
     assert_eq!(answer.text().await.unwrap(), "ok");
     let answer = get(&client, &direct).await.unwrap();
@@ -150,12 +147,12 @@ async fn headers_do_not_follow_a_redirect_to_another_host() {
         async move { axum::response::Redirect::temporary(&to) }
     }))
     .await;
-    let client = HttpClient::new("test", &http("  http_headers: {X-Key: {secrets: [k]}}\n"));
+    let client = HttpClient::new(&http("  http_headers: {X-Key: {secrets: [k]}}\n"));
     let answer = get(&client.unwrap(), &here).await.unwrap();
     assert_eq!(answer.status(), StatusCode::TEMPORARY_REDIRECT);
     assert!(seen.requests.lock().unwrap().is_empty());
     // Without such headers it is followed.
-    let client = HttpClient::new("test", &http("")).unwrap();
+    let client = HttpClient::new(&http("")).unwrap();
     assert!(get(&client, &here).await.unwrap().status().is_success());
 }
 
@@ -225,7 +222,7 @@ async fn assertions_are_signed_with_the_key() {
         "  oauth2: {{client_id: me, grant_type: 'urn:ietf:params:oauth:grant-type:jwt-bearer', client_certificate_key_file: '{}/key.pem', client_certificate_key_id: k1, token_url: '{url}/token', claims: {{n: 7, s: x}}}}\n",
         folder.path().display()
     ));
-    let client = HttpClient::new("test", &config).unwrap();
+    let client = HttpClient::new(&config).unwrap();
     assert!(
         get(&client, &format!("{url}/m"))
             .await

@@ -3,19 +3,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
-use flate2::write::MultiGzDecoder;
+use reqwest::StatusCode;
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
-use reqwest::{Method, StatusCode, Url};
 
 use super::metrics::{ScrapeMetrics, add};
 use super::target::Target;
 use crate::config::{Config, ScrapeConfig, ScrapeProtocol};
+use crate::discovery::Failures;
 use crate::error::{Error, Result};
 use crate::exposition::Format;
-use crate::http_client::{HttpClient, chain};
+use crate::http_client::{AGENT, Body, HttpClient, chain, header};
 
 /// Bytes of a response after decompression that no target may exceed, whatever its configuration says: an append of more
 /// would not fit into a WAL segment.
@@ -32,7 +31,7 @@ pub(super) struct Answer {
 /// Makes the requests to one target.
 #[derive(Debug)]
 pub(super) struct TargetClient {
-    client: Arc<HttpClient>,
+    client: HttpClient,
     config: Arc<ScrapeConfig>,
     url: String,
     headers: HeaderMap,
@@ -41,23 +40,34 @@ pub(super) struct TargetClient {
     metrics: Arc<ScrapeMetrics>,
 }
 
-/// The HTTP client of a job, shared by its targets.
-pub(super) fn job_client(config: &ScrapeConfig) -> Result<Arc<HttpClient>> {
-    HttpClient::new(&format!("job {:?}", config.job_name), &config.http)
+/// Checks what only making the clients of jobs and of their discoveries shows: certificates that cannot be read, for one.
+pub fn check_clients(config: &Config) -> Result<()> {
+    for job in &config.scrape_configs {
+        job_client(job)?;
+        for discovery in &job.discoveries {
+            let made = discovery.discovery(Failures::default());
+            made.map_err(|e| e.of_job(discovery.kind(), &job.job_name))?;
+        }
+    }
+    Ok(())
 }
 
-/// Checks what only making the jobs' HTTP clients shows: certificates that cannot be read, for one.
-pub fn check_clients(config: &Config) -> Result<()> {
-    config
-        .scrape_configs
-        .iter()
-        .try_for_each(|job| job_client(job).map(drop))
+/// The HTTP client of a job, shared by its targets.
+pub(super) fn job_client(config: &ScrapeConfig) -> Result<HttpClient> {
+    HttpClient::new(&config.http).map_err(|reason| client_error(config, reason))
+}
+
+fn client_error(config: &ScrapeConfig, reason: String) -> Error {
+    Error::Client {
+        owner: format!("job {:?}", config.job_name),
+        reason,
+    }
 }
 
 impl TargetClient {
     /// The client of one target. `client` is the job's.
     pub(super) fn new(
-        client: &Arc<HttpClient>,
+        client: &HttpClient,
         config: &Arc<ScrapeConfig>,
         target: &Target,
         metrics: &Arc<ScrapeMetrics>,
@@ -71,12 +81,16 @@ impl TargetClient {
             "identity"
         };
         let mut headers = HeaderMap::new();
-        for (name, value) in [(ACCEPT, accept.as_str()), (ACCEPT_ENCODING, encoding)] {
+        for (name, value) in [
+            (ACCEPT, accept.as_str()),
+            (ACCEPT_ENCODING, encoding),
+            (USER_AGENT, AGENT),
+        ] {
             headers.insert(name, header(value)?);
         }
         headers.insert("x-prometheus-scrape-timeout-seconds", header(&timeout)?);
         Ok(Self {
-            client: Arc::clone(client),
+            client: client.clone(),
             config: Arc::clone(config),
             url: target.url.clone(),
             headers,
@@ -105,11 +119,7 @@ impl TargetClient {
     }
 
     async fn fetch_unlimited(&self) -> Result<Answer> {
-        let url = Url::parse(&self.url).map_err(|e| self.request_error(e.to_string()))?;
-        let headers = self.headers.clone();
-        let request = self.client.request(Method::GET, &url, headers).await?;
-        let sent = self.client.send(request).await;
-        let mut response = sent.map_err(|error| self.request_error(chain(&error)))?;
+        let mut response = self.client.get(&self.url, self.headers.clone()).await?;
         if response.status() != StatusCode::OK {
             return Err(Error::Status(response.status().to_string()));
         }
@@ -144,74 +154,5 @@ impl TargetClient {
             add(&self.metrics.body_size_limit_exceeded, 1);
         }
         result
-    }
-}
-
-fn header(value: &str) -> Result<HeaderValue> {
-    HeaderValue::from_str(value).map_err(|_| {
-        Error::Body("a header value has characters that HTTP does not allow".to_owned())
-    })
-}
-
-/// A body in the making: decompressed chunk by chunk, never beyond its limit.
-enum Body {
-    Plain(Limited),
-    Gzip(Box<MultiGzDecoder<Limited>>),
-}
-
-/// A buffer that refuses to grow beyond a limit.
-struct Limited {
-    bytes: Vec<u8>,
-    bytes_max: u64,
-}
-
-impl std::io::Write for Limited {
-    fn write(&mut self, chunk: &[u8]) -> std::io::Result<usize> {
-        if (self.bytes.len() + chunk.len()) as u64 >= self.bytes_max {
-            return Err(std::io::ErrorKind::FileTooLarge.into());
-        }
-        self.bytes.extend_from_slice(chunk);
-        Ok(chunk.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
-impl Body {
-    fn new(gzip: bool, bytes_max: u64) -> Self {
-        let limited = Limited {
-            bytes: Vec::new(),
-            bytes_max,
-        };
-        if gzip {
-            Self::Gzip(Box::new(MultiGzDecoder::new(limited)))
-        } else {
-            Self::Plain(limited)
-        }
-    }
-
-    fn push(&mut self, chunk: &Bytes) -> Result<()> {
-        use std::io::Write as _;
-        match self {
-            Self::Plain(limited) => limited.write_all(chunk),
-            Self::Gzip(decoder) => decoder.write_all(chunk),
-        }
-        .map_err(body_error)
-    }
-
-    fn finish(self) -> Result<Vec<u8>> {
-        match self {
-            Self::Plain(limited) => Ok(limited.bytes),
-            Self::Gzip(decoder) => decoder.finish().map(|l| l.bytes).map_err(body_error),
-        }
-    }
-}
-
-fn body_error(error: std::io::Error) -> Error {
-    match error.kind() {
-        std::io::ErrorKind::FileTooLarge => Error::Limit("body size limit exceeded".to_owned()),
-        _ => Error::Body(format!("cannot decompress the response: {error}")),
     }
 }
