@@ -10,6 +10,7 @@ pub(crate) mod decode;
 mod error;
 mod global;
 mod headers;
+mod histograms;
 pub(crate) mod http;
 mod oauth2;
 mod passive;
@@ -29,6 +30,7 @@ use self::decode::{Fields, error_at, integer, list};
 pub use self::error::ConfigError;
 pub use self::global::{Escaping, GlobalConfig, ScrapeLimits};
 pub use self::headers::CustomHeader;
+pub use self::histograms::HistogramConfig;
 pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
@@ -128,7 +130,7 @@ impl Config {
         }
         let mut fields = Fields::of(&root, "config.Config")?;
         let global = fields
-            .read("global", GlobalConfig::decode)?
+            .read("global", |node| GlobalConfig::decode(node, directory))?
             .unwrap_or_default();
         // Settings of Go's runtime, which there is none of here.
         fields.read("runtime", |node| {

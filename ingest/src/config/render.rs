@@ -69,6 +69,9 @@ fn global(global: &GlobalConfig) -> Yaml {
         );
     }
     entries.text_if_set("query_log_file", &global.query_log_file);
+    if let Some(file) = &global.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     if !global.external_labels.is_empty() {
         let labels = global.external_labels.iter();
         let labels = labels.map(|(name, value)| (name.to_owned(), Yaml::Text(value.to_owned())));
@@ -80,7 +83,15 @@ fn global(global: &GlobalConfig) -> Yaml {
         entries.text("metric_name_escaping_scheme", escaping.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
+        .flag("scrape_native_histograms", global.scrape_native_histograms)
+        .flag_if_set(
+            "convert_classic_histograms_to_nhcb",
+            global.convert_classic_histograms,
+        )
+        .flag_if_set(
+            "always_scrape_classic_histograms",
+            global.always_scrape_classic_histograms,
+        )
         .flag("extra_scrape_metrics", global.extra_scrape_metrics)
         .map()
 }
@@ -107,13 +118,27 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         entries.text("fallback_scrape_protocol", fallback.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
-        .flag("always_scrape_classic_histograms", false)
-        .flag("convert_classic_histograms_to_nhcb", false)
+        .flag("scrape_native_histograms", job.histograms.native)
+        .flag(
+            "always_scrape_classic_histograms",
+            job.histograms.always_classic,
+        )
+        .flag(
+            "convert_classic_histograms_to_nhcb",
+            job.histograms.convert_classic,
+        )
         .text_if_set("metrics_path", &job.metrics_path)
         .text_if_set("scheme", &job.scheme)
         .flag("enable_compression", job.enable_compression);
+    if let Some(file) = &job.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     limits(&mut entries, &job.limits);
+    entries.number_if_set("native_histogram_bucket_limit", job.histograms.bucket_limit);
+    if job.histograms.min_bucket_factor != 0.0 {
+        let factor = job.histograms.min_bucket_factor.to_string();
+        entries.put("native_histogram_min_bucket_factor", Yaml::Raw(factor));
+    }
     entries
         .text("metric_name_validation_scheme", job.validation.as_str())
         .text("metric_name_escaping_scheme", job.escaping.as_str())

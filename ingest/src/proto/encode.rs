@@ -12,6 +12,12 @@ impl Message {
         self.bytes
     }
 
+    /// The fields written so far.
+    #[cfg(test)]
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Adds the fields of another message to this one.
     pub(crate) fn append(&mut self, other: Self) {
         self.bytes.extend_from_slice(&other.bytes);
