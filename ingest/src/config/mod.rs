@@ -11,6 +11,7 @@ mod error;
 mod global;
 mod headers;
 mod http;
+mod otlp;
 mod protocol;
 mod relabel;
 mod render;
@@ -27,6 +28,7 @@ pub use self::headers::CustomHeader;
 pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
+pub use self::otlp::{OtlpConfig, TranslationStrategy};
 pub use self::protocol::ScrapeProtocol;
 pub use self::scrape::{FileDiscoveryConfig, ScrapeConfig};
 pub use self::yaml::Position;
@@ -34,9 +36,8 @@ use crate::discovery::TargetGroup;
 use crate::error::{Error, Result};
 
 /// Sections of Prometheus's configuration that Varve does not have.
-const UNSUPPORTED: [&str; 8] = [
+const UNSUPPORTED: [&str; 7] = [
     "alerting",
-    "otlp",
     "remote_read",
     "remote_write",
     "rule_files",
@@ -52,6 +53,8 @@ pub struct Config {
     pub global: GlobalConfig,
     /// The jobs.
     pub scrape_configs: Vec<Arc<ScrapeConfig>>,
+    /// How metrics of OpenTelemetry become series.
+    pub otlp: OtlpConfig,
 }
 
 impl Config {
@@ -97,11 +100,15 @@ impl Config {
                 Ok(())
             })?;
         }
+        let otlp = fields
+            .read("otlp", |node| OtlpConfig::decode(node, global.validation))?
+            .unwrap_or_default();
         refuse_even_empty(&mut fields, "tracing")?;
         fields.finish(&UNSUPPORTED)?;
         Ok(Self {
             global,
             scrape_configs,
+            otlp,
         })
     }
 

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
 use super::scrape::{FileDiscoveryConfig, ScrapeConfig};
-use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol};
+use super::{Config, GlobalConfig, OtlpConfig, ScrapeLimits, ScrapeProtocol};
 use crate::discovery::TargetGroup;
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
@@ -78,7 +78,9 @@ pub(super) fn config(config: &Config) -> String {
     let mut entries = Entries::default();
     entries.put("global", global(&config.global));
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
-    entries.list_if_set("scrape_configs", jobs.collect());
+    entries
+        .list_if_set("scrape_configs", jobs.collect())
+        .put("otlp", otlp(&config.otlp));
     let mut out = String::new();
     write_map(&mut out, &entries.0, 0);
     out
@@ -176,6 +178,42 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         .list_if_set(
             "static_configs",
             job.static_configs.iter().map(group).collect(),
+        )
+        .map()
+}
+
+fn otlp(otlp: &OtlpConfig) -> Yaml {
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    Entries::default()
+        .flag_if_set(
+            "promote_all_resource_attributes",
+            otlp.promote_all_resource_attributes,
+        )
+        .list_if_set(
+            "promote_resource_attributes",
+            texts(&otlp.promote_resource_attributes),
+        )
+        .list_if_set(
+            "ignore_resource_attributes",
+            texts(&otlp.ignore_resource_attributes),
+        )
+        .text_if_set("translation_strategy", otlp.translation_strategy.as_str())
+        .flag_if_set(
+            "keep_identifying_resource_attributes",
+            otlp.keep_identifying_resource_attributes,
+        )
+        .flag_if_set(
+            "convert_histograms_to_nhcb",
+            otlp.convert_histograms_to_nhcb,
+        )
+        .flag_if_set("promote_scope_metadata", otlp.promote_scope_metadata)
+        .flag_if_set(
+            "label_name_underscore_sanitization",
+            otlp.label_name_underscore_sanitization,
+        )
+        .flag_if_set(
+            "label_name_preserve_multiple_underscores",
+            otlp.label_name_preserve_multiple_underscores,
         )
         .map()
 }

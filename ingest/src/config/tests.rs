@@ -272,7 +272,6 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
         ),
         ("storage: {tsdb: {out_of_order_time_window: 1h}}", "storage"),
         ("tracing: {endpoint: x}", "tracing"),
-        ("otlp: {promote_all_resource_attributes: true}", "otlp"),
         ("scrape_config_files: [a.yml]", "scrape_config_files"),
         ("global: {query_log_file: x}", "query_log_file"),
         (

@@ -47,6 +47,18 @@ impl Message {
         self.uint64(number, fold(i64::from(value)));
     }
 
+    /// A `uint64`, an enumeration or a `bool` whose presence says something.
+    pub(crate) fn uint64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        self.varint(value);
+    }
+
+    /// A `fixed64` or `sfixed64` whose presence says something.
+    pub(crate) fn fixed64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 1);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// A `double`. Only the positive zero is a default.
     pub(crate) fn double(&mut self, number: u32, value: f64) {
         if value.to_bits() != 0 {

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::metrics::add;
-use super::{PushReceiver, StoreError, remote_write};
+use super::{PushReceiver, StoreError, otlp, remote_write};
 
 /// A request that is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,10 +65,11 @@ impl IntoResponse for Refused {
     }
 }
 
-/// All receivers under their paths: `/api/v1/write`.
+/// All receivers under their paths: `/api/v1/write`, `/api/v1/otlp/v1/metrics`.
 pub fn router(receiver: Arc<PushReceiver>) -> Router {
     Router::new()
         .route("/api/v1/write", post(write))
+        .route("/api/v1/otlp/v1/metrics", post(otlp_metrics))
         .with_state(receiver)
 }
 
@@ -119,6 +120,33 @@ async fn write(State(receiver): State<Arc<PushReceiver>>, request: Request) -> R
         count(&receiver, &refused);
         refused.into_response()
     })
+}
+
+async fn otlp_metrics(State(receiver): State<Arc<PushReceiver>>, request: Request) -> Response {
+    add(&receiver.metrics().requests, 1);
+    let (parts, body) = request.into_parts();
+    let handled = handle_otlp_metrics(&receiver, &parts.headers, body).await;
+    handled.unwrap_or_else(|refused| {
+        count(&receiver, &refused);
+        refused.into_response()
+    })
+}
+
+async fn handle_otlp_metrics(
+    receiver: &PushReceiver,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    if !receiver.options().otlp {
+        return Err(Refused {
+            status: StatusCode::NOT_FOUND,
+            message: "otlp write receiver needs to be enabled with --web.enable-otlp-receiver"
+                .to_owned(),
+        });
+    }
+    let form = otlp::negotiate(headers)?;
+    let body = read(body, receiver.options().body_bytes_max).await?;
+    otlp::receive(receiver, form, &body, now_ms()).await
 }
 
 async fn handle_write(
