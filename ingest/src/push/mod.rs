@@ -13,6 +13,7 @@
 mod body;
 mod builder;
 mod generations;
+pub mod influx;
 mod metrics;
 pub mod otlp;
 pub mod remote_write;
@@ -53,6 +54,8 @@ pub struct PushOptions {
     pub otlp: bool,
     /// What becomes of those with delta temporality.
     pub otlp_delta: OtlpDelta,
+    /// Whether the line protocol of InfluxDB is taken.
+    pub influx: bool,
     /// How far back a query looks for a sample (`--query.lookback-delta`): `target_info` is written twice in that time.
     pub lookback: Duration,
 }
@@ -66,6 +69,7 @@ impl Default for PushOptions {
             remote_write: true,
             otlp: true,
             otlp_delta: OtlpDelta::default(),
+            influx: true,
             lookback: Duration::from_secs(300),
         }
     }

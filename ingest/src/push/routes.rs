@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::metrics::add;
-use super::{PushReceiver, StoreError, otlp, remote_write};
+use super::{PushReceiver, StoreError, influx, otlp, remote_write};
 
 /// A request that is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,16 +65,17 @@ impl IntoResponse for Refused {
     }
 }
 
-/// All receivers under their paths: `/api/v1/write`, `/api/v1/otlp/v1/metrics`.
+/// All receivers under their paths: `/api/v1/write`, `/api/v1/otlp/v1/metrics`, and those of [`influx`].
 pub fn router(receiver: Arc<PushReceiver>) -> Router {
     Router::new()
         .route("/api/v1/write", post(write))
         .route("/api/v1/otlp/v1/metrics", post(otlp_metrics))
-        .with_state(receiver)
+        .with_state(Arc::clone(&receiver))
+        .merge(influx::router(receiver))
 }
 
 /// The time now, in milliseconds.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -82,7 +83,7 @@ fn now_ms() -> i64 {
 }
 
 /// A whole body, within the limit.
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
+pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
     axum::body::to_bytes(body, bytes_max)
         .await
         .map_err(|error| {
@@ -98,7 +99,7 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
 }
 
 /// Counts what came of a request.
-fn count(receiver: &PushReceiver, refused: &Refused) {
+pub(super) fn count(receiver: &PushReceiver, refused: &Refused) {
     let metrics = receiver.metrics();
     let counter = match refused.status.is_server_error() {
         true => &metrics.requests_not_stored,
