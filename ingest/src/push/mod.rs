@@ -12,6 +12,7 @@
 
 mod body;
 mod builder;
+pub mod gateway;
 mod generations;
 pub mod influx;
 mod metrics;
