@@ -9,7 +9,7 @@
 //!
 //! As in Prometheus a request is stored as a whole or not at all, and then the answer says what is wrong with it. Such an answer has the status 400, which tells
 //! clients not to send it again; Prometheus has 500 for some of them, which several clients take for an invitation to do so. What could not be stored for
-//! reasons of ours has 503 or 500. A data point without a time is refused, for Prometheus finds 1970 out of bounds.
+//! reasons of ours has 503, which all of them repeat. A data point without a time is refused, for Prometheus finds 1970 out of bounds.
 
 mod cumulative;
 mod json;
@@ -30,10 +30,10 @@ use thiserror::Error;
 
 pub(super) use self::cumulative::Totals;
 use self::translate::Translation;
-use super::PushReceiver;
 use super::body::from_gzip;
 use super::metrics::add;
 use super::routes::Refused;
+use super::{PushReceiver, StoreError};
 use crate::config::OtlpConfig;
 use crate::proto::wire::WireError;
 
@@ -130,7 +130,7 @@ pub(super) async fn receive(
         let warnings: Vec<&str> = outcome.warnings.keys().map(String::as_str).collect();
         tracing::warn!(warnings = warnings.join("; "), "translating OTLP metrics");
     }
-    receiver.store(builder.finish()).await?;
+    receiver.store(builder.finish()).await.map_err(retriable)?;
     let metrics = receiver.metrics();
     add(&metrics.samples, outcome.samples);
     add(&metrics.histograms, outcome.histograms);
@@ -141,6 +141,18 @@ pub(super) async fn receive(
         Encoding::Protobuf => answer("application/x-protobuf", ""),
         Encoding::Json => answer("application/json", "{}"),
     })
+}
+
+/// A request that was not stored. Of the statuses that are our fault, clients of OTLP repeat what gets 503, and drop what gets 500.
+fn retriable(error: StoreError) -> Refused {
+    let refused = Refused::from(error);
+    match refused.status {
+        StatusCode::INTERNAL_SERVER_ERROR => Refused {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            ..refused
+        },
+        _ => refused,
+    }
 }
 
 fn answer(content_type: &'static str, body: &'static str) -> Response {

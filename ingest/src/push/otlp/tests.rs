@@ -451,7 +451,7 @@ async fn what_cannot_be_stored_is_told_apart() {
     let fixture = fixture(PushOptions::default(), OtlpConfig::default());
     *fixture.sink.error.lock().unwrap() = Some(varve_storage::Error::Closed { shard: 0 });
     let body = request(json!([gauge("g", T_NS)]));
-    assert_eq!(fixture.json(&body).await.0, 500);
+    assert_eq!(fixture.json(&body).await.0, 503);
     assert_eq!(fixture.json(&body).await.0, 200);
 }
 
