@@ -4,167 +4,151 @@
 //! As everywhere in OTLP: names in camel case (or as the definition spells them), 64-bit integers as texts or numbers, enumerations by name or number, ids in
 //! hexadecimal digits; what is unknown or null is passed over.
 
-use std::fmt;
-
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use serde::de::{self, DeserializeSeed, Deserializer, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::schema::{FieldSchema, Kind, REQUEST, Schema};
+use super::tokens::{JsonError, Tokens};
 use crate::proto::encode::Message;
 
 /// Rewrites a request. `Err` says where and why it is no request. What is written takes about as much as `body`, and is refused if it has more than
 /// `bytes_max` bytes, which only long lists of short numbers reach.
-pub(super) fn to_protobuf(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, serde_json::Error> {
-    let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let mut out = Message::default();
-    let seed = MessageSeed {
-        schema: &REQUEST,
-        out: &mut out,
+pub(super) fn to_protobuf(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, JsonError> {
+    let mut rewriting = Rewriting {
+        tokens: Tokens::new(body),
         bytes_max,
     };
-    seed.deserialize(&mut deserializer)?;
-    deserializer.end()?;
+    let mut out = Message::default();
+    rewriting.message(&REQUEST, &mut out)?;
+    rewriting.tokens.end()?;
     Ok(out.into_bytes())
 }
 
-/// Reads the fields of a message into `out`.
-struct MessageSeed<'a> {
-    schema: &'static Schema,
-    out: &'a mut Message,
+struct Rewriting<'a> {
+    tokens: Tokens<'a>,
     bytes_max: usize,
 }
 
-impl<'de> DeserializeSeed<'de> for MessageSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl<'de> Visitor<'de> for MessageSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        while let Some(field) = map.next_key_seed(NameSeed(self.schema))? {
-            match field {
-                None => drop(map.next_value::<IgnoredAny>()?),
-                Some(field) => map.next_value_seed(FieldSeed {
-                    field,
-                    repeated: field.repeated,
-                    out: self.out,
-                    bytes_max: self.bytes_max,
-                })?,
+impl Rewriting<'_> {
+    /// Reads an object as the fields of a message.
+    fn message(&mut self, schema: &Schema, out: &mut Message) -> Result<(), JsonError> {
+        self.tokens.open(b'{')?;
+        let mut first = true;
+        while self.tokens.next_item(b'}', std::mem::take(&mut first))? {
+            let name = self.tokens.text()?;
+            self.tokens.colon()?;
+            match schema.field(&name) {
+                None => self.tokens.skip()?,
+                Some(field) if field.repeated => self.list(field, out)?,
+                Some(field) => self.value(field, out)?,
             }
         }
         Ok(())
     }
-}
 
-/// Finds a field by its name.
-struct NameSeed(&'static Schema);
-
-impl<'de> DeserializeSeed<'de> for NameSeed {
-    type Value = Option<&'static FieldSchema>;
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
-        deserializer.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameSeed {
-    type Value = Option<&'static FieldSchema>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the name of a field")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.field(name))
-    }
-}
-
-/// Reads the value of a field, or one of its values.
-struct FieldSeed<'a> {
-    field: &'static FieldSchema,
-    /// Whether a list of them is expected.
-    repeated: bool,
-    out: &'a mut Message,
-    bytes_max: usize,
-}
-
-impl<'de> DeserializeSeed<'de> for FieldSeed<'_> {
-    type Value = ();
-
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
-        deserializer.deserialize_any(self)
-    }
-}
-
-impl FieldSeed<'_> {
-    fn integer(self, value: i128) -> Result<(), String> {
-        let number = self.field.number;
-        // Negative numbers are those of their two's complement.
-        let range = i128::from(i64::MIN)..=i128::from(u64::MAX);
-        if self.repeated || !range.contains(&value) {
-            return Err(format!("{value} is out of range"));
+    fn list(&mut self, field: &FieldSchema, out: &mut Message) -> Result<(), JsonError> {
+        if self.tokens.take_null()? {
+            return Ok(());
         }
-        let bits = value as u64;
-        match self.field.kind {
-            Kind::Integer | Kind::Enum(_) => self.out.uint64_always(number, bits),
-            Kind::Fixed => self.out.fixed64_always(number, bits),
-            Kind::Double => self.out.double_always(number, value as f64),
-            Kind::Folded => match i32::try_from(value) {
-                Ok(small) => self.out.sint32(number, small),
-                Err(_) => return Err(format!("{value} is out of range")),
-            },
-            _ => return Err(format!("unexpected number {value}")),
+        self.tokens.open(b'[')?;
+        let mut first = true;
+        while self.tokens.next_item(b']', std::mem::take(&mut first))? {
+            self.value(field, out)?;
         }
         Ok(())
     }
 
-    fn text(self, text: &str) -> Result<(), String> {
-        let number = self.field.number;
-        let unexpected = || format!("unexpected text {text:?}");
-        if self.repeated {
-            return Err(unexpected());
+    /// Reads the value of a field, or one of its values.
+    fn value(&mut self, field: &FieldSchema, out: &mut Message) -> Result<(), JsonError> {
+        if self.tokens.take_null()? {
+            return Ok(());
         }
-        match self.field.kind {
-            Kind::String => self.out.bytes(number, text.as_bytes()),
-            Kind::Base64 => {
-                let bytes = STANDARD.decode(text).map_err(|_| unexpected())?;
-                self.out.bytes(number, &bytes);
-            }
-            Kind::Hex => {
-                let bytes = hexadecimal(text).ok_or_else(unexpected)?;
-                self.out.bytes(number, &bytes);
-            }
-            Kind::Integer | Kind::Fixed | Kind::Folded => {
-                let value: i128 = text.parse().map_err(|_| unexpected())?;
-                return self.integer(value);
-            }
-            Kind::Double => {
-                let value: f64 = text.parse().map_err(|_| unexpected())?;
-                self.out.double_always(number, value);
-            }
-            Kind::Enum(names) => {
-                let known = names.iter().find(|(name, _)| *name == text);
-                let (_, value) = known.ok_or_else(unexpected)?;
-                self.out.uint64_always(number, *value);
-            }
-            Kind::Bool | Kind::Message(_) => return Err(unexpected()),
+        if let Kind::Message(schema) = field.kind {
+            let mut inner = Message::default();
+            self.message(schema, &mut inner)?;
+            out.bytes(field.number, &inner.into_bytes());
+            return match out.len() > self.bytes_max {
+                true => Err(self
+                    .tokens
+                    .error("the request is too large; send less at once")),
+                false => Ok(()),
+            };
         }
-        Ok(())
+        let written = match self.tokens.peek()? {
+            b'"' => {
+                let text = self.tokens.text()?;
+                write_text(field, &text, out).ok_or_else(|| format!("unexpected text {text:?}"))
+            }
+            b't' | b'f' => {
+                let value = self.tokens.boolean()?;
+                match field.kind {
+                    Kind::Bool => {
+                        out.uint64_always(field.number, u64::from(value));
+                        Ok(())
+                    }
+                    _ => Err(format!("unexpected {value}")),
+                }
+            }
+            _ => {
+                let number = self.tokens.number()?;
+                let written = write_number(field, number, out);
+                written.ok_or_else(|| format!("unexpected number {number}"))
+            }
+        };
+        written.map_err(|message| self.tokens.error(message))
     }
+}
+
+/// Writes what a text says, unless the field cannot have it.
+fn write_text(field: &FieldSchema, text: &str, out: &mut Message) -> Option<()> {
+    let number = field.number;
+    match field.kind {
+        Kind::String => out.bytes(number, text.as_bytes()),
+        Kind::Base64 => out.bytes(number, &STANDARD.decode(text).ok()?),
+        Kind::Hex => out.bytes(number, &hexadecimal(text)?),
+        Kind::Integer | Kind::Fixed | Kind::Folded => {
+            return write_integer(field, text.parse().ok()?, out);
+        }
+        Kind::Double => out.double_always(number, text.parse().ok()?),
+        Kind::Enum(names) => {
+            let (_, value) = names.iter().find(|(name, _)| *name == text)?;
+            out.uint64_always(number, *value);
+        }
+        Kind::Bool | Kind::Message(_) => return None,
+    }
+    Some(())
+}
+
+/// Writes a number, unless the field cannot have it.
+fn write_number(field: &FieldSchema, text: &str, out: &mut Message) -> Option<()> {
+    if field.kind.is_double() {
+        let value: f64 = text.parse().ok()?;
+        out.double_always(field.number, Some(value).filter(|value| value.is_finite())?);
+        return Some(());
+    }
+    match text.parse::<i128>() {
+        Ok(value) => write_integer(field, value, out),
+        // Whole numbers may be written as others.
+        Err(_) => {
+            let value: f64 = text.parse().ok()?;
+            let whole = value.trunc() == value && value.abs() < 2_f64.powi(64);
+            write_integer(field, whole.then_some(value as i128)?, out)
+        }
+    }
+}
+
+fn write_integer(field: &FieldSchema, value: i128, out: &mut Message) -> Option<()> {
+    // Negative numbers are those of their two's complement.
+    if !(i128::from(i64::MIN)..=i128::from(u64::MAX)).contains(&value) {
+        return None;
+    }
+    match field.kind {
+        Kind::Integer | Kind::Enum(_) => out.uint64_always(field.number, value as u64),
+        Kind::Fixed => out.fixed64_always(field.number, value as u64),
+        Kind::Folded => out.sint32(field.number, i32::try_from(value).ok()?),
+        _ => return None,
+    }
+    Some(())
 }
 
 fn hexadecimal(text: &str) -> Option<Vec<u8>> {
@@ -176,97 +160,6 @@ fn hexadecimal(text: &str) -> Option<Vec<u8>> {
     bytes
         .collect::<Option<Vec<u8>>>()
         .filter(|_| rest.is_empty())
-}
-
-impl<'de> Visitor<'de> for FieldSeed<'_> {
-    type Value = ();
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.repeated, self.field.kind) {
-            (true, _) => f.write_str("a list"),
-            (false, Kind::Message(_)) => f.write_str("an object"),
-            (false, kind) => write!(f, "a value of type {kind:?}"),
-        }
-    }
-
-    fn visit_unit<E>(self) -> Result<(), E> {
-        Ok(())
-    }
-
-    fn visit_bool<E: de::Error>(self, value: bool) -> Result<(), E> {
-        match (self.repeated, self.field.kind) {
-            (false, Kind::Bool) => {
-                self.out.uint64_always(self.field.number, u64::from(value));
-                Ok(())
-            }
-            _ => Err(E::invalid_type(de::Unexpected::Bool(value), &self)),
-        }
-    }
-
-    fn visit_i64<E: de::Error>(self, value: i64) -> Result<(), E> {
-        self.integer(i128::from(value)).map_err(E::custom)
-    }
-
-    fn visit_u64<E: de::Error>(self, value: u64) -> Result<(), E> {
-        self.integer(i128::from(value)).map_err(E::custom)
-    }
-
-    fn visit_f64<E: de::Error>(self, value: f64) -> Result<(), E> {
-        match (self.repeated, self.field.kind) {
-            (false, Kind::Double) => {
-                self.out.double_always(self.field.number, value);
-                Ok(())
-            }
-            (false, _) if value.trunc() == value && value.abs() < 2_f64.powi(64) => {
-                self.integer(value as i128).map_err(E::custom)
-            }
-            _ => Err(E::invalid_type(de::Unexpected::Float(value), &self)),
-        }
-    }
-
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<(), E> {
-        self.text(text).map_err(E::custom)
-    }
-
-    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<(), A::Error> {
-        if !self.repeated {
-            return Err(de::Error::invalid_type(de::Unexpected::Seq, &self));
-        }
-        loop {
-            let item = FieldSeed {
-                field: self.field,
-                repeated: false,
-                out: self.out,
-                bytes_max: self.bytes_max,
-            };
-            if items.next_element_seed(item)?.is_none() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<(), A::Error> {
-        let Kind::Message(schema) = self.field.kind else {
-            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
-        };
-        if self.repeated {
-            return Err(de::Error::invalid_type(de::Unexpected::Map, &self));
-        }
-        let mut inner = Message::default();
-        let seed = MessageSeed {
-            schema,
-            out: &mut inner,
-            bytes_max: self.bytes_max,
-        };
-        seed.visit_map(map)?;
-        self.out.bytes(self.field.number, &inner.into_bytes());
-        if self.out.len() > self.bytes_max {
-            return Err(de::Error::custom(
-                "the request is too large; send less at once",
-            ));
-        }
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -203,6 +203,8 @@ impl LabelRules<'_> {
         attributes.0.retain(|(name, _)| !ignored.contains(name));
         attributes.0.sort_by_key(|(name, _)| *name);
         if !self.names.escapes {
+            // Prometheus stores labels without a name, which nobody can ask for.
+            attributes.0.retain(|(name, _)| !name.is_empty());
             for (name, value) in attributes.0 {
                 labels.set(name, value);
             }

@@ -3,7 +3,7 @@
 //! Vocabulary: a *resource* is what made the metrics, a *scope* the library in it, a *data point* one value or histogram of a metric. A metric's
 //! *temporality* is *cumulative* if its data points count from one start on, and *delta* if each counts from the one before.
 //!
-//! Flow: [`json`] rewrites a JSON body as a binary one by the names in [`schema`]; [`translate`] walks through it, with [`names`] for names, [`labels`] for label sets and
+//! Flow: [`json`] reads [`tokens`] and rewrites a JSON body as a binary one by the names in [`schema`]; [`translate`] walks through it, with [`names`] for names, [`labels`] for label sets and
 //! [`points`] for data points, which become samples in [`samples`] and native histograms in [`native`]; [`cumulative`] adds up deltas. Nothing is held but the body, the data point at
 //! hand and what is to be stored.
 //!
@@ -19,6 +19,7 @@ mod native;
 mod points;
 mod samples;
 mod schema;
+mod tokens;
 mod translate;
 mod value;
 

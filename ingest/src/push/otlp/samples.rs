@@ -47,10 +47,10 @@ impl Translation<'_> {
         labels: &LabelMap<'_>,
         bound: Option<(&str, &str)>,
     ) -> Result<SeriesRef, OtlpError> {
-        let replaced = bound.map_or("", |(name, _)| name);
+        let replaced = bound.map(|(name, _)| name);
         let own = labels
             .iter()
-            .filter(|(n, _)| *n != "__name__" && *n != replaced);
+            .filter(|(n, _)| *n != "__name__" && Some(*n) != replaced);
         let pairs = own.chain([("__name__", name)]).chain(bound);
         let pairs: Vec<(&[u8], &[u8])> = pairs.map(|(n, v)| (n.as_bytes(), v.as_bytes())).collect();
         self.builder.series(&pairs).map_err(untranslatable)

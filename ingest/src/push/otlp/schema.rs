@@ -37,6 +37,13 @@ pub(super) enum Kind {
     Message(&'static Schema),
 }
 
+impl Kind {
+    /// Whether numbers may have fractions.
+    pub(super) fn is_double(self) -> bool {
+        matches!(self, Self::Double)
+    }
+}
+
 impl Schema {
     /// A field by its name in JSON, in camel case or as the protocol's definition spells it.
     pub(super) fn field(&self, name: &str) -> Option<&'static FieldSchema> {
