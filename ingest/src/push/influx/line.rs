@@ -362,13 +362,11 @@ mod tests {
 
         #[test]
         fn names_are_read_as_they_were_written(
-            measurement in "[a-zé ,]{1,8}", tag in "[a-z =,]{1,8}", value in "[a-z =,\\\\]{0,8}[a-z]", number in -1e9..1e9,
+            measurement in "[a-zé,][a-zé ,]{0,7}", tag in "[a-z =,]{1,8}", value in r"([a-z =,]|\\[a-z]){0,8}[a-z]", number in -1e9..1e9,
         ) {
             let escape = |text: &str, special: &[char]| text.chars()
                 .flat_map(|c| special.contains(&c).then_some('\\').into_iter().chain([c])).collect::<String>();
-            // A backslash before a special character cannot be written.
-            prop_assume!(!["\\ ", "\\,", "\\="].iter().any(|pair| value.contains(pair)));
-            prop_assume!(!measurement.starts_with(' '));
+            // (A backslash before a special character cannot be written.)
             let line = format!("{},{}={} f={number}", escape(&measurement, &[' ', ',']), escape(&tag, &[' ', ',', '=']), escape(&value, &[' ', ',', '=']));
             let point = Point::parse(line.as_bytes()).unwrap();
             prop_assert_eq!(point.measurement.as_ref(), measurement.as_str());
