@@ -11,7 +11,7 @@ use super::oauth2::{JWT_BEARER, OAuth2Config, OAuth2Grant};
 use super::proxy::ProxyConfig;
 use super::scrape::ScrapeConfig;
 use super::write::{Entries, Yaml};
-use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol, remote_write};
+use super::{Config, GlobalConfig, OtlpConfig, ScrapeLimits, ScrapeProtocol, remote_write};
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
@@ -27,7 +27,9 @@ pub(super) fn config(config: &Config) -> String {
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
     entries.list_if_set("scrape_configs", jobs.collect());
     let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
-    entries.list_if_set("remote_write", receivers.collect());
+    entries
+        .list_if_set("remote_write", receivers.collect())
+        .put("otlp", otlp(&config.otlp));
     entries.document()
 }
 
@@ -165,6 +167,42 @@ pub(super) fn shown_url(url: &Url) -> String {
         "/" => text.trim_end_matches('/').to_owned(),
         _ => text,
     }
+}
+
+fn otlp(otlp: &OtlpConfig) -> Yaml {
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    Entries::default()
+        .flag_if_set(
+            "promote_all_resource_attributes",
+            otlp.promote_all_resource_attributes,
+        )
+        .list_if_set(
+            "promote_resource_attributes",
+            texts(&otlp.promote_resource_attributes),
+        )
+        .list_if_set(
+            "ignore_resource_attributes",
+            texts(&otlp.ignore_resource_attributes),
+        )
+        .text_if_set("translation_strategy", otlp.translation_strategy.as_str())
+        .flag_if_set(
+            "keep_identifying_resource_attributes",
+            otlp.keep_identifying_resource_attributes,
+        )
+        .flag_if_set(
+            "convert_histograms_to_nhcb",
+            otlp.convert_histograms_to_nhcb,
+        )
+        .flag_if_set("promote_scope_metadata", otlp.promote_scope_metadata)
+        .flag_if_set(
+            "label_name_underscore_sanitization",
+            otlp.label_name_underscore_sanitization,
+        )
+        .flag_if_set(
+            "label_name_preserve_multiple_underscores",
+            otlp.label_name_preserve_multiple_underscores,
+        )
+        .map()
 }
 
 fn path(path: &Path) -> String {

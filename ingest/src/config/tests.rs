@@ -265,7 +265,6 @@ fn relabelling_rules_are_checked_in_prometheus_words() {
 fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
     for (text, field) in [
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
-        ("otlp: {promote_all_resource_attributes: true}", "otlp"),
         (
             "scrape_configs: [{job_name: a, basic_auth: {username_ref: x}}]",
             "username_ref",

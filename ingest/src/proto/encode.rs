@@ -12,6 +12,11 @@ impl Message {
         self.bytes
     }
 
+    /// The bytes written so far.
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// The fields written so far.
     #[cfg(test)]
     pub(crate) fn as_bytes(&self) -> &[u8] {
@@ -51,6 +56,18 @@ impl Message {
     /// A `sint32`.
     pub(crate) fn sint32(&mut self, number: u32, value: i32) {
         self.uint64(number, fold(i64::from(value)));
+    }
+
+    /// A `uint64`, an enumeration or a `bool` whose presence says something.
+    pub(crate) fn uint64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        self.varint(value);
+    }
+
+    /// A `fixed64` or `sfixed64` whose presence says something.
+    pub(crate) fn fixed64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 1);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A `double`. Only the positive zero is a default.
