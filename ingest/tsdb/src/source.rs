@@ -147,6 +147,7 @@ enum Place {
         key: object_store::path::Path,
         runtime: Handle,
     },
+    #[cfg(any(test, feature = "testing"))]
     Memory(Bytes),
 }
 
@@ -160,6 +161,7 @@ pub(crate) struct Source {
 
 impl Source {
     /// Bytes in memory, for tests and fuzz targets.
+    #[cfg(any(test, feature = "testing"))]
     pub(crate) fn memory(path: &str, bytes: Bytes) -> Self {
         Self {
             path: path.into(),
@@ -212,6 +214,7 @@ impl Source {
             } => runtime
                 .block_on(store.get_range(key, offset..end))
                 .map_err(|source| store_error("read", self.path.to_string(), source)),
+            #[cfg(any(test, feature = "testing"))]
             Place::Memory(bytes) => {
                 let start = usize::try_from(offset).unwrap_or(usize::MAX);
                 Ok(bytes

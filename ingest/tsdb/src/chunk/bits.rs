@@ -153,6 +153,7 @@ impl BitWriter {
         }
     }
 
+    #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.data.len()
     }

@@ -49,8 +49,8 @@ fn text(histogram: &FloatHistogram) -> String {
 }
 
 /// What promtool prints of a series. Before version 3.6 it looked for floats, then for float histograms, then for whole ones, and dropped
-/// the sample at which it went on to the next kind.
-fn printed(lines: &[(String, bool)]) -> [Vec<&str>; 3] {
+/// the sample at which it went on to the next kind. Version 2 only looked for floats.
+fn printed(lines: &[(String, bool)]) -> [Vec<&str>; 4] {
     let all = (0..lines.len()).collect();
     let floats = lines
         .iter()
@@ -64,7 +64,7 @@ fn printed(lines: &[(String, bool)]) -> [Vec<&str>; 3] {
             .count();
         (0..floats).chain(from..from + run).collect()
     };
-    [all, histograms(1), histograms(2)].map(|places| {
+    [all, histograms(1), histograms(2), (0..floats).collect()].map(|places| {
         places
             .into_iter()
             .map(|place| lines[place].0.as_str())
