@@ -151,7 +151,7 @@ fn absolute(buckets: &[Counted]) -> Vec<f64> {
 }
 
 /// Encodes histograms with whole counts and one layout; the counts of stale markers are 0.
-#[cfg(any(test, feature = "testing"))]
+#[cfg(test)]
 pub(crate) fn encode_histograms(
     samples: &[super::TimedHistogram],
     reset: super::header::CounterReset,

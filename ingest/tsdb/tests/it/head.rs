@@ -60,10 +60,13 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
     let (Some(promtool), Some(prometheus)) = (promtool(), prometheus()) else {
         return;
     };
-    let seconds = std::env::var("VARVE_TEST_SECONDS")
-        .ok()
-        .and_then(|text| text.parse().ok())
-        .unwrap_or(150);
+    let setting = |name, otherwise| {
+        let text = std::env::var(name).ok();
+        text.and_then(|text| text.parse::<u64>().ok())
+            .unwrap_or(otherwise)
+    };
+    let seconds = setting("VARVE_TEST_SECONDS", 150);
+    let block_seconds = setting("VARVE_TEST_BLOCK_SECONDS", 30);
     let folder = tempfile::tempdir().unwrap();
     let data = folder.path().join("data");
     let target = server::serve();
@@ -84,10 +87,13 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
         .arg(format!("--config.file={}", config_file.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address={own}"))
-        .args([
-            "--storage.tsdb.min-block-duration=30s",
-            "--storage.tsdb.max-block-duration=2m",
-        ])
+        .arg(format!(
+            "--storage.tsdb.min-block-duration={block_seconds}s"
+        ))
+        .arg(format!(
+            "--storage.tsdb.max-block-duration={}s",
+            4 * block_seconds
+        ))
         .args(["--enable-feature=native-histograms,exemplar-storage,metadata-wal-records"])
         .stdout(Stdio::null())
         .stderr(std::fs::File::create(folder.path().join("log")).unwrap())
@@ -122,9 +128,6 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
         "killed: {summary:?}, {} bytes of WAL",
         archive.bytes_written()
     );
-    if std::env::var_os("VARVE_TEST_KEEP").is_some() {
-        eprintln!("kept: {}", folder.keep().display());
-    }
     let samples = archive.samples().await;
     dump::compare(&samples, &dumped(&promtool, &data));
     // What was imported before is a part of it.

@@ -48,10 +48,38 @@ pub(crate) fn run(program: &Path, arguments: &[&str], folder: &Path) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// What promtool finds in a data folder. It wants a folder `wal` there.
+/// What promtool finds in a copy of a data folder. It wants a folder `wal` there.
+///
+/// promtool takes the end of the block that begins last for the beginning of the head, even if that block is one of samples out of order;
+/// Prometheus does not. So these blocks are made to begin early.
 pub(crate) fn dumped(promtool: &Path, folder: &Path) -> String {
-    std::fs::create_dir_all(folder.join("wal")).unwrap();
-    run(promtool, &["tsdb", "dump"], folder)
+    let copied = tempfile::tempdir().unwrap();
+    copy(folder, copied.path());
+    std::fs::create_dir_all(copied.path().join("wal")).unwrap();
+    for entry in std::fs::read_dir(copied.path()).unwrap() {
+        let path = entry.unwrap().path().join("meta.json");
+        if let Ok(text) = std::fs::read_to_string(&path) {
+            let mut meta: varve_tsdb::BlockMeta = serde_json::from_str(&text).unwrap();
+            if !meta.ends_head() {
+                meta.min_time = 0;
+                std::fs::write(&path, serde_json::to_vec(&meta).unwrap()).unwrap();
+            }
+        }
+    }
+    run(promtool, &["tsdb", "dump"], copied.path())
+}
+
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else if entry.file_name() != "lock" {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
 }
 
 fn exposition() -> String {
