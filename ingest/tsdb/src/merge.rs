@@ -1,8 +1,8 @@
 //! Merging blocks that overlap in time, as Prometheus's querier does.
 //!
-//! A [`BlockGroup`] is one block, or several that overlap. Its series come in the order of labels, each with the samples of all blocks
-//! in the order of time. Of two samples for one time that one is kept which Prometheus's chaining of iterators keeps. A histogram that does not
-//! follow its predecessor in the same block has an unknown counter reset.
+//! A [`BlockGroup`] is one block, or several that overlap. Its series come in the order of labels, each with the samples of all
+//! blocks in the order of time. Of two samples for one time that one is kept which Prometheus's chaining of iterators keeps. A
+//! histogram that does not follow its predecessor in the same block has an unknown counter reset.
 
 use varve_storage::histogram::CounterResetHint;
 use varve_storage::{Labels, SampleValue};

@@ -103,8 +103,13 @@ impl Folder {
         let mut names: Vec<String> = match self {
             Self::Local(folder) => {
                 let io = || Error::io("list", Path::new(&path));
-                std::fs::read_dir(folder.join(below))
-                    .map_err(io())?
+                let entries = match std::fs::read_dir(folder.join(below)) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                        return Err(Error::Vanished { path });
+                    }
+                    entries => entries.map_err(io())?,
+                };
+                entries
                     .map(|entry| {
                         entry.map(|entry| entry.file_name().to_string_lossy().into_owned())
                     })

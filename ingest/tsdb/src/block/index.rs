@@ -1,6 +1,7 @@
 //! A block's index: which series it has, in the order of their labels, and where their chunks are.
 //!
-//! Only the symbol table is held in memory. Series are read from front to back; postings (from label to series) are not read at all.
+//! Only the symbol table is held in memory. Series are read from front to back; postings (from label to series) are not read at
+//! all.
 
 use varve_storage::Labels;
 

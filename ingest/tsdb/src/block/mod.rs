@@ -1,8 +1,8 @@
 //! Blocks: immutable folders with all samples of a range of time.
 //!
-//! A block is `meta.json`, `index`, `chunks/000001`, … and `tombstones`. [`Block::open`] reads the description, the symbols and the
-//! tombstones; [`SeriesCursor`] then goes through its series, and [`Block::samples`] through the samples of one. Reading in that order goes
-//! through each file once, from front to back.
+//! A block is `meta.json`, `index`, `chunks/000001`, … and `tombstones`. [`Block::open`] reads the description, the symbols and
+//! the tombstones; [`SeriesCursor`] then goes through its series, and [`Block::samples`] through the samples of one. Reading in
+//! that order goes through each file once, from front to back.
 
 mod chunks;
 mod index;

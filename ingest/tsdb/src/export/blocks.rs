@@ -53,8 +53,9 @@ pub fn blocks_in(data_folder: &Path) -> Result<Vec<BlockMeta>> {
     Ok(blocks)
 }
 
-/// Writes one block of the series that a stream gives: in the order of labels, each once, its samples ascending in time and in `range` ([start, end)
-/// in milliseconds). Gives the block's description; `None` if there was no sample, and then no block. Dropped, or after an error, it leaves nothing behind.
+/// Writes one block of the series that a stream gives: in the order of labels, each once, its samples ascending in time and in
+/// `range` ([start, end) in milliseconds). Gives the block's description; `None` if there was no sample, and then no block.
+/// Dropped, or after an error, it leaves nothing behind.
 ///
 /// # Errors
 /// Those of the stream, and those of [`BlockWriter`].

@@ -29,7 +29,8 @@ pub struct OpenMetricsCounts {
     pub stale_markers_left_out: u64,
 }
 
-/// Writes one line per sample, series by series; `# EOF` in the end. The text has no metadata, so all families are of unknown type.
+/// Writes one line per sample, series by series; `# EOF` in the end. The text has no metadata, so all families are of unknown
+/// type.
 #[derive(Debug)]
 pub struct OpenMetricsWriter<W> {
     out: W,
@@ -49,8 +50,8 @@ impl<W: Write> OpenMetricsWriter<W> {
         }
     }
 
-    /// Writes the samples of a series, in the order given. For importers that stream, all series of a metric should follow each other, as they do in the
-    /// order of labels.
+    /// Writes the samples of a series, in the order given. For importers that stream, all series of a metric should follow each
+    /// other, as they do in the order of labels.
     ///
     /// # Errors
     /// Those of the writer below.

@@ -59,8 +59,8 @@ pub(crate) struct Mapped {
 impl Mapped {
     /// Reads where the chunks of a data folder are. In-order chunks that end before `min_valid_time` are left out.
     ///
-    /// As in Prometheus, what is behind a damaged chunk is left out; its samples are in the log. A chunk may look damaged because it is
-    /// being written.
+    /// As in Prometheus, what is behind a damaged chunk is left out; its samples are in the log. A chunk may look damaged
+    /// because it is being written.
     pub(crate) fn read(data_folder: &Path, min_valid_time: i64) -> Result<Self> {
         let path = data_folder.join(FOLDER);
         if !path.is_dir() {

@@ -1,19 +1,21 @@
 //! The head: what Prometheus has in memory, read from its logs.
 //!
 //! # Vocabulary
-//! - The **log** is `wal/`: series, samples in order, tombstones, exemplars, metadata. The **other log** is `wbl/`: samples out of order.
+//! - The **log** is `wal/`: series, samples in order, tombstones, exemplars, metadata. The **other log** is `wbl/`: samples out
+//!   of order.
 //! - **Mapped chunks** are full chunks of the head in `chunks_head/`. Samples that are in them are in a log, too.
 //! - The **minimal valid time** is the end of the last block that was cut from the head: what is older in the log is in blocks.
 //!
 //! # Flow
 //! 1. `mapped` finds the mapped chunks.
-//! 2. A first pass over the log gives the series, with what was deleted ([`series`](self)); the other log gives what is not in mapped chunks yet.
+//! 2. A first pass over the log gives the series, with what was deleted ([`series`](self)); the other log gives what is not in
+//!    mapped chunks yet.
 //! 3. Mapped chunks are emitted, series by series in the order of labels.
 //! 4. A second pass over the log emits samples that are behind the mapped chunks, in the order of the log, and exemplars.
 //! 5. Samples out of order are emitted, then metadata.
 //!
-//! Memory: series with their labels and the places of mapped chunks, the last histogram of each series, and samples out of order that
-//! are in no mapped chunk (at most a chunk of them per series). Prometheus needs several times that.
+//! Memory: series with their labels and the places of mapped chunks, the last histogram of each series, and samples out of
+//! order that are in no mapped chunk (at most a chunk of them per series). Prometheus needs several times that.
 //!
 //! # Invariants
 //! - What is emitted is what Prometheus serves after a start: rules of replay are those of its `Head.Init`.
@@ -97,8 +99,8 @@ impl Head {
     /// Emits everything from `min_valid_time` on (see [`crate::BlockMeta::ends_head`]), and samples out of order of any time.
     ///
     /// # Errors
-    /// What `emit` returns; [`Error::Vanished`] if Prometheus removed a file, then a new [`Head`] can be read; [`Error::Corrupt`] with file and
-    /// place.
+    /// What `emit` returns; [`Error::Vanished`] if Prometheus removed a file, then a new [`Head`] can be read;
+    /// [`Error::Corrupt`] with file and place.
     pub fn read(
         &self,
         min_valid_time: i64,

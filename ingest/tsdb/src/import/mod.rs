@@ -6,12 +6,12 @@
 //! - A **batch** is one append: a bounded part of a unit.
 //!
 //! # Flow
-//! A thread that may block reads units from front to back and cuts them into batches; an asynchronous task appends those to a [`WalWriter`]. After some
-//! of them, and after each unit, it waits until all are durable and then writes the record.
+//! A thread that may block reads units from front to back and cuts them into batches; an asynchronous task appends those to a
+//! [`WalWriter`]. After some of them, and after each unit, it waits until all are durable and then writes the record.
 //!
 //! # Invariants
-//! - The record never says that something was done that is not durable. So an import that was killed goes on where the record says, and a
-//!   few batches are appended twice; the archive's rule about duplicates makes that harmless.
+//! - The record never says that something was done that is not durable. So an import that was killed goes on where the record
+//!   says, and a few batches are appended twice; the archive's rule about duplicates makes that harmless.
 //! - A repeated import does nothing but look, unless there is something new.
 //! - Memory: a few batches, and what reading needs ([`crate::Block`], [`crate::Head`]).
 //! - A block whose contents came in as other blocks (before Prometheus or Thanos merged them) is done.

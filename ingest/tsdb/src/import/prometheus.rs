@@ -16,13 +16,13 @@ const ATTEMPTS_MAX: u32 = 5;
 
 /// Imports a data folder of Prometheus: its blocks in the order of time, then its head.
 ///
-/// Prometheus may run meanwhile. Its lock file does not matter, for nothing is written. Blocks that appear while the head is read are imported
-/// behind it, so that nothing is missed that moves from the head into a block. Nor does a second import do the first one's work again, unless
-/// the head changed: then it is read as a whole.
+/// Prometheus may run meanwhile. Its lock file does not matter, for nothing is written. Blocks that appear while the head is
+/// read are imported behind it, so that nothing is missed that moves from the head into a block. Nor does a second import do
+/// the first one's work again, unless the head changed: then it is read as a whole.
 ///
 /// # Errors
-/// [`Error::Invalid`] if the folder is no data folder; [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] with the file;
-/// [`Error::Storage`] if the archive cannot be written. What is done by then is recorded.
+/// [`Error::Invalid`] if the folder is no data folder; [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] with the
+/// file; [`Error::Storage`] if the archive cannot be written. What is done by then is recorded.
 pub async fn import_prometheus(
     data_folder: &Path,
     target: &ImportTarget<'_>,

@@ -20,9 +20,9 @@ const DELETION_MARK: &str = "deletion-mark.json";
 
 /// Imports the blocks of a bucket, in the order of time; series get the external labels that each block has.
 ///
-/// Left out, each with an [`ImportEvent::Skipped`](super::ImportEvent::Skipped): blocks that are marked for deletion, downsampled ones (their raw
-/// samples cannot be restored), and those without a description, which are being uploaded or deleted. Files are read by ranges; nothing is put on the disk, and nothing
-/// in the bucket is changed.
+/// Left out, each with an [`ImportEvent::Skipped`](super::ImportEvent::Skipped): blocks that are marked for deletion,
+/// downsampled ones (their raw samples cannot be restored), and those without a description, which are being uploaded or
+/// deleted. Files are read by ranges; nothing is put on the disk, and nothing in the bucket is changed.
 ///
 /// # Errors
 /// As [`import_prometheus`](super::import_prometheus).

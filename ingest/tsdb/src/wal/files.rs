@@ -29,7 +29,10 @@ pub(crate) fn log_files(folder: &Path) -> Result<Vec<LogFile>> {
     let mut files = Vec::new();
     if let Some((_, name)) = checkpoint {
         let folder = folder.join(name);
-        for (_, name) in segments(names(&folder)?.unwrap_or_default()) {
+        let entries = names(&folder)?.ok_or_else(|| Error::Vanished {
+            path: folder.display().to_string(),
+        })?;
+        for (_, name) in segments(entries) {
             files.push(log_file(folder.join(name))?);
         }
     }
@@ -89,5 +92,58 @@ fn log_file(path: PathBuf) -> Result<LogFile> {
             path: path.display().to_string(),
         }),
         Err(error) => Err(Error::io("read", &path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use super::*;
+
+    #[test]
+    fn a_log_is_the_last_checkpoint_and_what_follows_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str| {
+            let path = folder.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, name).unwrap();
+        };
+        assert!(log_files(&folder.path().join("wal")).unwrap().is_empty());
+        for name in [
+            "checkpoint.00000002/00000000",
+            "checkpoint.00000010/00000000",
+            "checkpoint.00000010/00000001",
+            "checkpoint.00000011.tmp/00000000",
+            "00000009",
+            "00000010",
+            "00000011",
+            "00000012",
+        ] {
+            write(name);
+        }
+        let files = log_files(folder.path()).unwrap();
+        let names: Vec<String> = files
+            .iter()
+            .map(|file| {
+                file.path
+                    .strip_prefix(folder.path())
+                    .unwrap()
+                    .display()
+                    .to_string()
+            })
+            .collect();
+        let expected = [
+            "checkpoint.00000010/00000000",
+            "checkpoint.00000010/00000001",
+            "00000011",
+            "00000012",
+        ];
+        assert_eq!(names, expected);
+        let last: Vec<bool> = files.iter().map(|file| file.last).collect();
+        assert_eq!(last, [false, false, false, true]);
+        write("00000014");
+        let error = log_files(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("segment 13 is missing"), "{error}");
     }
 }

@@ -24,8 +24,8 @@ const UNFINISHED: &str = "tmp-for-creation";
 /// How a block is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BlockOptions {
-    /// Whether start timestamps are written, where there are any, in encodings that Prometheus reads from version 3.14 on. Otherwise
-    /// they are left out, and every Prometheus from 2.40 on reads the block.
+    /// Whether start timestamps are written, where there are any, in encodings that Prometheus reads from version 3.14 on.
+    /// Otherwise they are left out, and every Prometheus from 2.40 on reads the block.
     pub start_timestamps: bool,
     /// The size of a chunks file.
     pub chunks_file_bytes_max: u64,
@@ -55,8 +55,8 @@ pub struct BlockWriter {
 }
 
 impl BlockWriter {
-    /// Begins a block in a data folder, which is made if it is missing. `range` is [start, end) in milliseconds; Prometheus wants it to
-    /// be aligned to two hours, or to larger multiples of them that it merges blocks to.
+    /// Begins a block in a data folder, which is made if it is missing. `range` is [start, end) in milliseconds; Prometheus
+    /// wants it to be aligned to two hours, or to larger multiples of them that it merges blocks to.
     ///
     /// # Errors
     /// [`Error::Io`] if files cannot be made; [`Error::Invalid`] for an empty range.
@@ -89,8 +89,8 @@ impl BlockWriter {
         Ok(writer)
     }
 
-    /// Appends a series with its samples, which ascend in time and lie in the block's range. Series come in the order of their labels,
-    /// each once. A series without samples is left out.
+    /// Appends a series with its samples, which ascend in time and lie in the block's range. Series come in the order of their
+    /// labels, each once. A series without samples is left out.
     ///
     /// # Errors
     /// [`Error::Invalid`] if one of that is not so, with the series; [`Error::Io`]. The block is of no use then.

@@ -1,8 +1,8 @@
 //! Cutting the samples of a series into chunks.
 //!
-//! A chunk has floats only, or histograms only. Histograms of a chunk go on from each other as Prometheus has it: one schema, one zero
-//! threshold, no counter reset in between, gauges apart. Their layouts may differ: a chunk has all buckets that one of them has, and the
-//! others get a 0 there.
+//! A chunk has floats only, or histograms only. Histograms of a chunk go on from each other as Prometheus has it: one schema,
+//! one zero threshold, no counter reset in between, gauges apart. Their layouts may differ: a chunk has all buckets that one of
+//! them has, and the others get a 0 there.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! The index of a block that is being written.
 //!
-//! Symbols stand in front of the file and are known only in the end. So series are first noted in a file of their own, with symbols
-//! numbered as they come; then symbols are sorted, and series written with their final numbers. In memory are the symbols and, at
-//! the end, 4 bytes for each label of each series (the postings).
+//! Symbols stand in front of the file and are known only in the end. So series are first noted in a file of their own, with
+//! symbols numbered as they come; then symbols are sorted, and series written with their final numbers. In memory are the
+//! symbols and, at the end, 4 bytes for each label of each series (the postings).
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs::File;

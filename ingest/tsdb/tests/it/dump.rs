@@ -48,8 +48,8 @@ fn text(histogram: &FloatHistogram) -> String {
     text
 }
 
-/// What promtool prints of a series. Before version 3.6 it looked for floats, then for float histograms, then for whole ones, and dropped
-/// the sample at which it went on to the next kind. Version 2 only looked for floats.
+/// What promtool prints of a series. Before version 3.6 it looked for floats, then for float histograms, then for whole ones,
+/// and dropped the sample at which it went on to the next kind. Version 2 only looked for floats.
 fn printed(lines: &[(String, bool)]) -> [Vec<&str>; 4] {
     let all = (0..lines.len()).collect();
     let floats = lines

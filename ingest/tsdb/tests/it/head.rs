@@ -1,8 +1,10 @@
 //! The head of a real Prometheus, while it runs and after it was killed.
 
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use varve_tsdb::{ImportOptions, import_prometheus};
 
@@ -52,8 +54,20 @@ async fn a_data_folder_is_imported_exactly() {
     dump::compare(&archive.samples().await, &dumped(&promtool, &folder));
 }
 
-/// Lets Prometheus scrape itself and a target with all kinds of samples until it has cut blocks, mapped chunks and made checkpoints; imports while
-/// it runs, kills it, imports again, and compares.
+/// Deletes series, or samples of them.
+fn delete(prometheus: SocketAddr, query: &str) {
+    let mut stream = TcpStream::connect(prometheus).unwrap();
+    let request = format!(
+        "POST /api/v1/admin/tsdb/delete_series?{query} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    assert!(answer.starts_with("HTTP/1.1 204"), "{answer}");
+}
+
+/// Lets Prometheus scrape itself and a target with all kinds of samples until it has cut blocks, mapped chunks and made
+/// checkpoints; imports while it runs, kills it, imports again, and compares.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes minutes, and needs Prometheus and promtool of version 3"]
 async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
@@ -87,6 +101,7 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
         .arg(format!("--config.file={}", config_file.display()))
         .arg(format!("--storage.tsdb.path={}", data.display()))
         .arg(format!("--web.listen-address={own}"))
+        .arg("--web.enable-admin-api")
         .arg(format!(
             "--storage.tsdb.min-block-duration={block_seconds}s"
         ))
@@ -100,6 +115,16 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
         .spawn()
         .unwrap();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
+    // Tombstones, in blocks and in the log.
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap()
+        .as_secs();
+    delete(own, "match[]=flaky{series=%223%22}");
+    delete(
+        own,
+        &format!("match[]=up&start={}&end={}", now - 45, now - 5),
+    );
     let alive = child.try_wait().unwrap().is_none();
     let live = Archive::new().await;
     let imported = import_prometheus(&data, &live.target(), &ImportOptions::new("x")).await;

@@ -50,8 +50,8 @@ pub(crate) fn run(program: &Path, arguments: &[&str], folder: &Path) -> String {
 
 /// What promtool finds in a copy of a data folder. It wants a folder `wal` there.
 ///
-/// promtool takes the end of the block that begins last for the beginning of the head, even if that block is one of samples out of order;
-/// Prometheus does not. So these blocks are made to begin early.
+/// promtool takes the end of the block that begins last for the beginning of the head, even if that block is one of samples out
+/// of order; Prometheus does not. So these blocks are made to begin early.
 pub(crate) fn dumped(promtool: &Path, folder: &Path) -> String {
     let copied = tempfile::tempdir().unwrap();
     copy(folder, copied.path());
