@@ -27,6 +27,8 @@
 
 mod mapped;
 mod series;
+#[cfg(test)]
+mod tests;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};

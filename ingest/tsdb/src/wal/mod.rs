@@ -11,7 +11,7 @@ pub(crate) mod record;
 mod segment;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use self::files::{LogFile, log_files};
 pub(crate) use self::record::Record;

@@ -14,7 +14,7 @@ use crate::fields::{put_text, put_uvarint, put_varint};
 use crate::source::Source;
 
 /// Writes records as Prometheus does: fragments that fill pages, snappy (1), zstd (2) or neither.
-fn segment(records: &[(Vec<u8>, u8)]) -> Vec<u8> {
+pub(crate) fn segment(records: &[(Vec<u8>, u8)]) -> Vec<u8> {
     const PAGE: usize = 32 << 10;
     let mut file = Vec::new();
     for (record, compression) in records {
