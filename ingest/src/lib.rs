@@ -14,7 +14,6 @@ pub mod duration;
 pub mod error;
 pub mod exposition;
 pub mod names;
-mod proto;
 pub mod push;
 pub mod relabel;
 pub mod scrape;

@@ -2,19 +2,24 @@
 
 /// A message that is being written.
 #[derive(Debug, Default)]
-pub(crate) struct Message {
+pub struct Message {
     bytes: Vec<u8>,
 }
 
 impl Message {
     /// The encoded message.
-    pub(crate) fn into_bytes(self) -> Vec<u8> {
+    pub fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
 
-    /// The bytes written so far.
-    pub(crate) fn len(&self) -> usize {
+    /// The number of bytes written so far.
+    pub fn len(&self) -> usize {
         self.bytes.len()
+    }
+
+    /// Whether nothing was written so far.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
     }
 
     fn tag(&mut self, number: u32, kind: u32) {
@@ -30,7 +35,7 @@ impl Message {
     }
 
     /// A `uint64`, or an enumeration.
-    pub(crate) fn uint64(&mut self, number: u32, value: u64) {
+    pub fn uint64(&mut self, number: u32, value: u64) {
         if value != 0 {
             self.tag(number, 0);
             self.varint(value);
@@ -38,65 +43,65 @@ impl Message {
     }
 
     /// An `int64`.
-    pub(crate) fn int64(&mut self, number: u32, value: i64) {
+    pub fn int64(&mut self, number: u32, value: i64) {
         self.uint64(number, value as u64);
     }
 
     /// A `sint32`.
-    pub(crate) fn sint32(&mut self, number: u32, value: i32) {
+    pub fn sint32(&mut self, number: u32, value: i32) {
         self.uint64(number, fold(i64::from(value)));
     }
 
     /// A `double`. Only the positive zero is a default.
-    pub(crate) fn double(&mut self, number: u32, value: f64) {
+    pub fn double(&mut self, number: u32, value: f64) {
         if value.to_bits() != 0 {
             self.double_always(number, value);
         }
     }
 
     /// A `double` whose presence says something.
-    pub(crate) fn double_always(&mut self, number: u32, value: f64) {
+    pub fn double_always(&mut self, number: u32, value: f64) {
         self.tag(number, 1);
         self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A string.
-    pub(crate) fn string(&mut self, number: u32, value: &str) {
+    pub fn string(&mut self, number: u32, value: &str) {
         if !value.is_empty() {
             self.bytes(number, value.as_bytes());
         }
     }
 
     /// Bytes, a message, or one of repeated strings, which are written even if they are empty.
-    pub(crate) fn bytes(&mut self, number: u32, value: &[u8]) {
+    pub fn bytes(&mut self, number: u32, value: &[u8]) {
         self.tag(number, 2);
         self.varint(value.len() as u64);
         self.bytes.extend_from_slice(value);
     }
 
     /// A message within this one.
-    pub(crate) fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
+    pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
         let mut inner = Self::default();
         write(&mut inner);
         self.bytes(number, &inner.bytes);
     }
 
     /// Repeated `uint32`, packed.
-    pub(crate) fn uint32s(&mut self, number: u32, values: &[u32]) {
+    pub fn uint32s(&mut self, number: u32, values: &[u32]) {
         self.packed(number, values.len(), |packed| {
             values.iter().for_each(|v| packed.varint(u64::from(*v)));
         });
     }
 
     /// Repeated `sint64`, packed.
-    pub(crate) fn sint64s(&mut self, number: u32, values: &[i64]) {
+    pub fn sint64s(&mut self, number: u32, values: &[i64]) {
         self.packed(number, values.len(), |packed| {
             values.iter().for_each(|v| packed.varint(fold(*v)));
         });
     }
 
     /// Repeated `double`, packed.
-    pub(crate) fn doubles(&mut self, number: u32, values: &[f64]) {
+    pub fn doubles(&mut self, number: u32, values: &[f64]) {
         self.packed(number, values.len(), |packed| {
             values
                 .iter()
