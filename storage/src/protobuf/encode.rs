@@ -22,11 +22,22 @@ impl Message {
         self.bytes.is_empty()
     }
 
+    /// The encoded message so far.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Begins a new message in the same memory.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+    }
+
     fn tag(&mut self, number: u32, kind: u32) {
         self.varint(u64::from(number << 3 | kind));
     }
 
-    fn varint(&mut self, mut value: u64) {
+    /// A number without a tag, such as the length before a message in a row of them.
+    pub fn varint(&mut self, mut value: u64) {
         while value >= 0x80 {
             self.bytes.push(value as u8 | 0x80);
             value >>= 7;
@@ -37,9 +48,14 @@ impl Message {
     /// A `uint64`, or an enumeration.
     pub fn uint64(&mut self, number: u32, value: u64) {
         if value != 0 {
-            self.tag(number, 0);
-            self.varint(value);
+            self.uint64_always(number, value);
         }
+    }
+
+    /// A `uint64` whose presence says something.
+    pub fn uint64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 0);
+        self.varint(value);
     }
 
     /// An `int64`.
@@ -50,6 +66,11 @@ impl Message {
     /// A `sint32`.
     pub fn sint32(&mut self, number: u32, value: i32) {
         self.uint64(number, fold(i64::from(value)));
+    }
+
+    /// A `sint32` whose presence says something.
+    pub fn sint32_always(&mut self, number: u32, value: i32) {
+        self.uint64_always(number, fold(i64::from(value)));
     }
 
     /// A `double`. Only the positive zero is a default.
@@ -79,11 +100,22 @@ impl Message {
         self.bytes.extend_from_slice(value);
     }
 
-    /// A message within this one.
+    /// A message within this one; it is written in place.
     pub fn message(&mut self, number: u32, write: impl FnOnce(&mut Self)) {
-        let mut inner = Self::default();
-        write(&mut inner);
-        self.bytes(number, &inner.bytes);
+        self.tag(number, 2);
+        let start = self.bytes.len();
+        // Most messages are so short that their length is one byte.
+        self.bytes.push(0);
+        write(self);
+        let length = self.bytes.len().saturating_sub(start + 1);
+        match (u8::try_from(length), self.bytes.get_mut(start)) {
+            (Ok(length @ ..0x80), Some(byte)) => *byte = length,
+            _ => {
+                let mut prefix = Self::default();
+                prefix.varint(length as u64);
+                self.bytes.splice(start..=start, prefix.bytes);
+            }
+        }
     }
 
     /// Repeated `uint32`, packed.
@@ -128,6 +160,26 @@ mod tests {
 
     use super::super::wire::Fields;
     use super::*;
+
+    #[test]
+    fn messages_within_messages_have_lengths_of_any_size() {
+        for length in [0, 1, 127, 128, 20_000, 3_000_000] {
+            let text = "x".repeat(length);
+            let mut message = Message::default();
+            message.message(1, |outer| {
+                outer.message(2, |inner| inner.string(3, &text));
+                outer.uint64_always(4, 0);
+            });
+            let mut fields = Fields::new(message.as_bytes());
+            let mut outer = fields.next().unwrap().unwrap().message().unwrap();
+            let mut inner = outer.next().unwrap().unwrap().message().unwrap();
+            let found = inner.next().unwrap();
+            assert_eq!(found.map_or("", |field| field.string().unwrap()), text);
+            let last = outer.next().unwrap().unwrap();
+            assert_eq!((last.number, last.uint64()), (4, Ok(0)));
+            assert_eq!((outer.next(), fields.next()), (Ok(None), Ok(None)));
+        }
+    }
 
     proptest! {
         #[test]
