@@ -35,23 +35,33 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// The HTTP client of a job could not be made.
-    #[error("error creating HTTP client for job {job:?}: {reason}")]
+    /// An HTTP client could not be made.
+    #[error("error creating HTTP client for {owner}: {reason}")]
     Client {
-        /// The job.
-        job: String,
+        /// Whose client: a job, for one.
+        owner: String,
         /// What is wrong with its TLS or authentication settings.
         reason: String,
     },
-    /// The request to a target failed.
+    /// A service discovery of a job could not be made.
+    #[error("cannot create {kind} service discovery of job {job:?}: {reason}")]
+    Discovery {
+        /// The job.
+        job: String,
+        /// The kind of discovery.
+        kind: &'static str,
+        /// What is wrong with its settings.
+        reason: String,
+    },
+    /// The request to a target or another server failed.
     #[error("Get {url:?}: {reason}")]
     Request {
-        /// The target's URL.
+        /// The URL.
         url: String,
         /// Why it failed.
         reason: String,
     },
-    /// A target answered with something else than 200.
+    /// A server answered with something else than 200.
     #[error("server returned HTTP status {0}")]
     Status(String),
     /// A response body could not be read or decompressed.
@@ -78,7 +88,10 @@ impl Error {
     /// What to do about it.
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config(_) | Self::ReadFile { .. } | Self::Client { .. } => ErrorKind::Invalid,
+            Self::Config(_)
+            | Self::ReadFile { .. }
+            | Self::Client { .. }
+            | Self::Discovery { .. } => ErrorKind::Invalid,
             Self::Request { .. } | Self::Status(_) | Self::Body(_) | Self::Store(_) => {
                 ErrorKind::Unavailable
             }

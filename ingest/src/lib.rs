@@ -13,6 +13,8 @@ pub mod discovery;
 pub mod duration;
 pub mod error;
 pub mod exposition;
+pub mod forward;
+mod http_client;
 pub mod names;
 pub mod push;
 pub mod relabel;

@@ -57,6 +57,11 @@ impl TenantKeys {
         ])
     }
 
+    /// How far a forwarder is: `<tenant>/forward/<id>.json`.
+    pub fn forward_position(&self, id: &str) -> Path {
+        Path::from_iter([self.tenant.as_str(), "forward", &format!("{id}.json")])
+    }
+
     /// The root of a Delta table: `<tenant>/<table>`.
     pub fn table(&self, table: &str) -> Path {
         Path::from_iter([self.tenant.as_str(), table])

@@ -54,15 +54,16 @@ mod tests {
         let targets: Vec<_> = config
             .scrape_configs
             .iter()
-            .map(|job| (job.job_name.as_str(), &job.static_configs[0].targets))
-            .collect();
-        assert_eq!(targets[0], ("varve", &vec!["localhost:9090".to_owned()]));
-        assert_eq!(targets[1], ("node", &vec!["localhost:9100".to_owned()]));
+            .map(|job| {
+                let addresses = job.static_configs[0].addresses().collect();
+                (job.job_name.as_str(), addresses)
+            })
+            .collect::<Vec<(_, Vec<_>)>>();
+        assert_eq!(targets[0], ("varve", vec!["localhost:9090"]));
+        assert_eq!(targets[1], ("node", vec!["localhost:9100"]));
         let own = Config::builtin_with("[::1]:9090".parse().unwrap(), false);
         assert_eq!(own.scrape_configs.len(), 1);
-        assert_eq!(
-            own.scrape_configs[0].static_configs[0].targets,
-            ["[::1]:9090"]
-        );
+        let group = &own.scrape_configs[0].static_configs[0];
+        assert_eq!(group.addresses().collect::<Vec<_>>(), ["[::1]:9090"]);
     }
 }

@@ -92,19 +92,18 @@ impl<'a> Fields<'a> {
                     format!("field {} not found in type {}", key.name, self.type_name),
                 ));
             }
-            // A list with an empty item asks for something, if only for an error.
-            let empty = match &node.value {
-                Value::Sequence(items) => items.is_empty(),
-                _ => node.is_vacuous(),
-            };
-            if !empty {
-                return Err(ConfigError::new(
-                    Some(key.at),
-                    format!("not supported yet: {}", key.name),
-                ));
-            }
+            refuse_unsupported(key, node, "")?;
         }
         Ok(())
+    }
+
+    /// Refuses a field that Prometheus has and Varve has not, unless it says nothing. `hint` ends the message.
+    pub(crate) fn refuse(&mut self, name: &str, hint: &str) -> Result<(), ConfigError> {
+        let Some(index) = self.entries.iter().position(|(k, _)| k.name == name) else {
+            return Ok(());
+        };
+        let (key, node) = self.entries.remove(index);
+        refuse_unsupported(key, node, hint)
     }
 
     /// Accepts a field only where its value is the one that says what Varve does anyway.
@@ -128,12 +127,19 @@ impl<'a> Fields<'a> {
     }
 }
 
-/// Refuses a section that Varve does not have and that says something even where it is empty.
-pub(crate) fn refuse_even_empty(fields: &mut Fields<'_>, name: &str) -> Result<(), ConfigError> {
-    match fields.take(name) {
-        None => Ok(()),
-        Some(node) => error_at(node, format!("not supported yet: {name}")),
+fn refuse_unsupported(key: &Key, node: &Node, hint: &str) -> Result<(), ConfigError> {
+    // A list with an empty item asks for something, if only for an error.
+    let empty = match &node.value {
+        Value::Sequence(items) => items.is_empty(),
+        _ => node.is_vacuous(),
+    };
+    if empty {
+        return Ok(());
     }
+    Err(ConfigError::new(
+        Some(key.at),
+        format!("not supported yet: {}{hint}", key.name),
+    ))
 }
 
 /// A string: the text of any scalar; null is the empty one.

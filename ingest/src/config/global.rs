@@ -147,6 +147,10 @@ pub struct GlobalConfig {
     pub escaping: Option<Escaping>,
     /// Whether three more series describe each scrape.
     pub extra_scrape_metrics: bool,
+    /// How far back rules look.
+    pub rule_query_offset: Duration,
+    /// Where queries would be logged.
+    pub query_log_file: String,
 }
 
 impl Default for GlobalConfig {
@@ -161,6 +165,8 @@ impl Default for GlobalConfig {
             validation: NameValidation::Utf8,
             escaping: None,
             extra_scrape_metrics: false,
+            rule_query_offset: Duration::ZERO,
+            query_log_file: String::new(),
         }
     }
 }
@@ -182,7 +188,6 @@ impl GlobalConfig {
                 "global scrape timeout greater than scrape interval",
             );
         }
-        fields.accept_only("rule_query_offset", "0s")?;
         fields.accept_only("scrape_native_histograms", "false")?;
         fields.accept_only("convert_classic_histograms_to_nhcb", "false")?;
         // Native histograms are not scraped, so classic ones always are.
@@ -212,13 +217,17 @@ impl GlobalConfig {
             extra_scrape_metrics: fields
                 .read("extra_scrape_metrics", boolean)?
                 .unwrap_or(false),
+            rule_query_offset: fields
+                .read("rule_query_offset", duration)?
+                .unwrap_or_default(),
+            query_log_file: fields.read("query_log_file", string)?.unwrap_or_default(),
         };
         for (name, _) in global.external_labels.iter() {
             if !global.validation.is_label_name(name) {
                 return error_at(node, format!("{name:?} is not a valid label name"));
             }
         }
-        fields.finish(&["query_log_file", "scrape_failure_log_file"])?;
+        fields.finish(&["scrape_failure_log_file"])?;
         Ok(global)
     }
 }

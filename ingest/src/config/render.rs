@@ -7,85 +7,28 @@ use url::Url;
 
 use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
-use super::scrape::{FileDiscoveryConfig, ScrapeConfig};
+use super::oauth2::{JWT_BEARER, OAuth2Config, OAuth2Grant};
+use super::proxy::ProxyConfig;
+use super::scrape::ScrapeConfig;
+use super::write::{Entries, Yaml};
 use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol, remote_write};
-use crate::discovery::TargetGroup;
+use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
-
-/// A value to be written.
-pub(super) enum Yaml {
-    /// A boolean or number, written as it is.
-    Raw(String),
-    /// A string, quoted where it has to be.
-    Text(String),
-    List(Vec<Yaml>),
-    /// A list on one line.
-    Flow(Vec<String>),
-    Map(Vec<(String, Yaml)>),
-}
-
-/// Entries of a mapping in the order of writing.
-#[derive(Default)]
-pub(super) struct Entries(Vec<(String, Yaml)>);
-
-impl Entries {
-    pub(super) fn put(&mut self, name: &str, value: Yaml) -> &mut Self {
-        self.0.push((name.to_owned(), value));
-        self
-    }
-
-    pub(super) fn text(&mut self, name: &str, value: impl Into<String>) -> &mut Self {
-        self.put(name, Yaml::Text(value.into()))
-    }
-
-    pub(super) fn flag(&mut self, name: &str, value: bool) -> &mut Self {
-        self.put(name, Yaml::Raw(value.to_string()))
-    }
-
-    pub(super) fn flag_if_set(&mut self, name: &str, value: bool) -> &mut Self {
-        if value { self.flag(name, true) } else { self }
-    }
-
-    pub(super) fn text_if_set(&mut self, name: &str, value: &str) -> &mut Self {
-        if value.is_empty() {
-            self
-        } else {
-            self.text(name, value)
-        }
-    }
-
-    pub(super) fn number_if_set(&mut self, name: &str, value: u64) -> &mut Self {
-        match value {
-            0 => self,
-            _ => self.put(name, Yaml::Raw(value.to_string())),
-        }
-    }
-
-    pub(super) fn list_if_set(&mut self, name: &str, items: Vec<Yaml>) -> &mut Self {
-        if items.is_empty() {
-            self
-        } else {
-            self.put(name, Yaml::List(items))
-        }
-    }
-
-    pub(super) fn map(&mut self) -> Yaml {
-        Yaml::Map(std::mem::take(&mut self.0))
-    }
-}
 
 /// Writes a configuration.
 pub(super) fn config(config: &Config) -> String {
     let mut entries = Entries::default();
     entries.put("global", global(&config.global));
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    entries
+        .list_if_set("rule_files", texts(&config.rule_files))
+        .list_if_set("scrape_config_files", texts(&config.scrape_config_files));
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
     entries.list_if_set("scrape_configs", jobs.collect());
     let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
     entries.list_if_set("remote_write", receivers.collect());
-    let mut out = String::new();
-    write_map(&mut out, &entries.0, 0);
-    out
+    entries.document()
 }
 
 fn limits(entries: &mut Entries, limits: &ScrapeLimits) {
@@ -119,6 +62,13 @@ fn global(global: &GlobalConfig) -> Yaml {
             "evaluation_interval",
             format_duration(global.evaluation_interval),
         );
+    if !global.rule_query_offset.is_zero() {
+        entries.text(
+            "rule_query_offset",
+            format_duration(global.rule_query_offset),
+        );
+    }
+    entries.text_if_set("query_log_file", &global.query_log_file);
     if !global.external_labels.is_empty() {
         let labels = global.external_labels.iter();
         let labels = labels.map(|(name, value)| (name.to_owned(), Yaml::Text(value.to_owned())));
@@ -172,33 +122,31 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
     let rules = |rules: &[RelabelRule]| rules.iter().map(rule).collect();
     entries
         .list_if_set("relabel_configs", rules(&job.relabel_configs))
-        .list_if_set("metric_relabel_configs", rules(&job.metric_relabel_configs))
-        .list_if_set(
-            "file_sd_configs",
-            job.file_sd_configs.iter().map(file_discovery).collect(),
-        )
-        .list_if_set(
-            "static_configs",
-            job.static_configs.iter().map(group).collect(),
-        )
-        .map()
+        .list_if_set("metric_relabel_configs", rules(&job.metric_relabel_configs));
+    let statics = job.static_configs.iter().map(group).collect();
+    DiscoveryConfig::render_all(&job.discoveries, statics, &mut entries);
+    entries.map()
 }
 
-/// A URL without its password.
+/// A URL without its password, and without a slash that may not have been there.
 pub(super) fn shown_url(url: &Url) -> String {
     let mut url = url.clone();
     if url.password().is_some() {
         // It has a host, and so can have a password.
         let _ = url.set_password(Some("xxxxx"));
     }
-    url.to_string()
+    let text = url.to_string();
+    match url.path() {
+        "/" => text.trim_end_matches('/').to_owned(),
+        _ => text,
+    }
 }
 
 fn path(path: &Path) -> String {
     path.display().to_string()
 }
 
-fn hidden(entries: &mut Entries, name: &str, source: Option<&Source<Secret>>) {
+pub(crate) fn hidden(entries: &mut Entries, name: &str, source: Option<&Source<Secret>>) {
     match source {
         None => {}
         Some(Source::Inline(secret)) => {
@@ -210,7 +158,7 @@ fn hidden(entries: &mut Entries, name: &str, source: Option<&Source<Secret>>) {
     }
 }
 
-fn shown(entries: &mut Entries, name: &str, source: Option<&Source<String>>) {
+pub(crate) fn shown(entries: &mut Entries, name: &str, source: Option<&Source<String>>) {
     match source {
         None => {}
         Some(Source::Inline(text)) => {
@@ -222,7 +170,8 @@ fn shown(entries: &mut Entries, name: &str, source: Option<&Source<String>>) {
     }
 }
 
-pub(super) fn http(entries: &mut Entries, http: &HttpClientConfig) {
+/// Writes the fields of an HTTP client among those of the section that it is part of.
+pub(crate) fn http(entries: &mut Entries, http: &HttpClientConfig) {
     if let Some(BasicAuth { username, password }) = &http.basic_auth {
         let mut basic = Entries::default();
         shown(&mut basic, "username", username.as_ref());
@@ -235,31 +184,100 @@ pub(super) fn http(entries: &mut Entries, http: &HttpClientConfig) {
         hidden(&mut authorization, "credentials", credentials.as_ref());
         entries.put("authorization", authorization.map());
     }
-    if http.tls != TlsConfig::default() {
-        let tls = &http.tls;
-        let mut section = Entries::default();
-        shown(&mut section, "ca", tls.ca.as_ref());
-        shown(&mut section, "cert", tls.cert.as_ref());
-        hidden(&mut section, "key", tls.key.as_ref());
-        section
-            .text_if_set("server_name", &tls.server_name)
-            .flag("insecure_skip_verify", tls.insecure_skip_verify);
-        if let Some(version) = tls.min_version {
-            section.text("min_version", version.as_str());
-        }
-        if let Some(version) = tls.max_version {
-            section.text("max_version", version.as_str());
-        }
-        entries.put("tls_config", section.map());
+    if let Some(oauth2) = &http.oauth2 {
+        entries.put("oauth2", oauth2_section(oauth2));
     }
+    tls(entries, &http.tls);
     entries
         .flag("follow_redirects", http.follow_redirects)
         .flag("enable_http2", http.enable_http2);
+    proxy(entries, &http.proxy);
     if !http.headers.is_empty() {
         let headers = http.headers.iter();
         let headers = headers.map(|header| (header.name.clone(), custom_header(header)));
         entries.put("http_headers", Yaml::Map(headers.collect()));
     }
+}
+
+fn tls(entries: &mut Entries, tls: &TlsConfig) {
+    if *tls == TlsConfig::default() {
+        return;
+    }
+    let mut section = Entries::default();
+    shown(&mut section, "ca", tls.ca.as_ref());
+    shown(&mut section, "cert", tls.cert.as_ref());
+    hidden(&mut section, "key", tls.key.as_ref());
+    section
+        .text_if_set("server_name", &tls.server_name)
+        .flag("insecure_skip_verify", tls.insecure_skip_verify);
+    if let Some(version) = tls.min_version {
+        section.text("min_version", version.as_str());
+    }
+    if let Some(version) = tls.max_version {
+        section.text("max_version", version.as_str());
+    }
+    entries.put("tls_config", section.map());
+}
+
+fn proxy(entries: &mut Entries, proxy: &ProxyConfig) {
+    if let Some(url) = &proxy.proxy_url {
+        entries.text("proxy_url", shown_url(url));
+    }
+    entries
+        .text_if_set("no_proxy", &proxy.no_proxy)
+        .flag_if_set("proxy_from_environment", proxy.from_environment);
+    if !proxy.connect_headers.is_empty() {
+        let headers = proxy.connect_headers.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| Yaml::Text(value.to_string()));
+            (name.clone(), Yaml::List(values.collect()))
+        });
+        entries.put("proxy_connect_header", Yaml::Map(headers.collect()));
+    }
+}
+
+fn oauth2_section(oauth2: &OAuth2Config) -> Yaml {
+    let mut entries = Entries::default();
+    entries.text("client_id", &oauth2.client_id);
+    match &oauth2.grant {
+        OAuth2Grant::ClientCredentials { secret } => {
+            hidden(&mut entries, "client_secret", secret.as_ref());
+        }
+        OAuth2Grant::JwtBearer {
+            key,
+            key_id,
+            algorithm,
+            issuer,
+            audience,
+            claims,
+        } => {
+            entries.text_if_set("client_certificate_key_id", key_id);
+            hidden(&mut entries, "client_certificate_key", key.as_ref());
+            entries
+                .text("grant_type", JWT_BEARER)
+                .text_if_set("signature_algorithm", algorithm)
+                .text_if_set("iss", issuer)
+                .text_if_set("audience", audience);
+            if !claims.is_empty() {
+                let claims = claims.iter();
+                // JSON is YAML too.
+                let claims =
+                    claims.map(|(name, value)| (name.clone(), Yaml::Raw(value.to_string())));
+                entries.put("claims", Yaml::Map(claims.collect()));
+            }
+        }
+    }
+    let scopes = oauth2.scopes.iter().cloned().map(Yaml::Text);
+    entries
+        .list_if_set("scopes", scopes.collect())
+        .text("token_url", &oauth2.token_url);
+    if !oauth2.endpoint_params.is_empty() {
+        let params = oauth2.endpoint_params.iter();
+        let params = params.map(|(name, value)| (name.clone(), Yaml::Text(value.clone())));
+        entries.put("endpoint_params", Yaml::Map(params.collect()));
+    }
+    tls(&mut entries, &oauth2.tls);
+    proxy(&mut entries, &oauth2.proxy);
+    entries.map()
 }
 
 fn custom_header(header: &CustomHeader) -> Yaml {
@@ -295,16 +313,11 @@ pub(super) fn rule(rule: &RelabelRule) -> Yaml {
         .map()
 }
 
-fn file_discovery(config: &FileDiscoveryConfig) -> Yaml {
-    let files = config.files.iter().map(|file| Yaml::Text(path(file)));
-    Entries::default()
-        .put("files", Yaml::List(files.collect()))
-        .text("refresh_interval", format_duration(config.refresh_interval))
-        .map()
-}
-
 fn group(group: &TargetGroup) -> Yaml {
-    let targets = group.targets.iter().cloned().map(Yaml::Text).collect();
+    let targets = group.addresses();
+    let targets = targets
+        .map(|address| Yaml::Text(address.to_owned()))
+        .collect();
     let mut entries = Entries::default();
     entries.put("targets", Yaml::List(targets));
     if !group.labels.is_empty() {
@@ -313,128 +326,4 @@ fn group(group: &TargetGroup) -> Yaml {
         entries.put("labels", Yaml::Map(labels.collect()));
     }
     entries.map()
-}
-
-fn indent(out: &mut String, depth: usize) {
-    out.extend(std::iter::repeat_n("  ", depth));
-}
-
-fn write_map(out: &mut String, entries: &[(String, Yaml)], depth: usize) {
-    for (i, (name, value)) in entries.iter().enumerate() {
-        // The first entry of a list item stands after its dash.
-        if i > 0 || !out.ends_with("- ") {
-            indent(out, depth);
-        }
-        out.push_str(&quoted(name, false));
-        out.push(':');
-        write_value(out, value, depth);
-    }
-}
-
-fn write_value(out: &mut String, value: &Yaml, depth: usize) {
-    match value {
-        Yaml::Raw(text) => out.push_str(&format!(" {text}\n")),
-        Yaml::Text(text) => out.push_str(&format!(" {}\n", quoted(text, false))),
-        Yaml::Flow(items) => {
-            let items: Vec<_> = items.iter().map(|item| quoted(item, true)).collect();
-            out.push_str(&format!(" [{}]\n", items.join(", ")));
-        }
-        Yaml::Map(entries) if entries.is_empty() => out.push_str(" {}\n"),
-        Yaml::Map(entries) => {
-            out.push('\n');
-            write_map(out, entries, depth + 1);
-        }
-        Yaml::List(items) if items.is_empty() => out.push_str(" []\n"),
-        Yaml::List(items) => {
-            out.push('\n');
-            for item in items {
-                indent(out, depth);
-                match item {
-                    Yaml::Map(entries) if !entries.is_empty() => {
-                        out.push_str("- ");
-                        write_map(out, entries, depth + 1);
-                    }
-                    other => {
-                        out.push('-');
-                        write_value(out, other, depth);
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A string as a scalar: plain where that reads back as the same string, else in single quotes, and in double quotes
-/// where it would read as another type or has characters that need escapes.
-fn quoted(text: &str, flow: bool) -> String {
-    if text.chars().any(char::is_control) || reads_as_other_type(text) {
-        let mut out = String::from("\"");
-        for c in text.chars() {
-            match c {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\t' => out.push_str("\\t"),
-                '\r' => out.push_str("\\r"),
-                c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
-                c => out.push(c),
-            }
-        }
-        out.push('"');
-        return out;
-    }
-    if is_plain(text, flow) {
-        text.to_owned()
-    } else {
-        format!("'{}'", text.replace('\'', "''"))
-    }
-}
-
-fn reads_as_other_type(text: &str) -> bool {
-    let words = [
-        "", "~", "null", "true", "false", "y", "n", "yes", "no", "on", "off", ".nan", ".inf",
-        "-.inf", "+.inf", "<<", "=",
-    ];
-    let lower = text.to_ascii_lowercase();
-    words.contains(&lower.as_str())
-        || (text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c))
-            && (text.replace('_', "").parse::<f64>().is_ok()
-                || text.starts_with("0x")
-                || text.starts_with("0b")
-                || text.starts_with("0o")
-                || is_base_60(text)
-                || is_date(text)))
-}
-
-/// `12:30:45`: a number to YAML 1.1.
-fn is_base_60(text: &str) -> bool {
-    text.contains(':')
-        && text
-            .split(':')
-            .all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_digit()))
-}
-
-fn is_date(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    bytes.len() >= 8 && bytes[..4].iter().all(u8::is_ascii_digit) && bytes[4] == b'-'
-}
-
-fn is_plain(text: &str, flow: bool) -> bool {
-    let Some(first) = text.chars().next() else {
-        return false;
-    };
-    let second_is_space = text.chars().nth(1).is_none_or(char::is_whitespace);
-    if "#,[]{}&*!|>'\"%@`".contains(first)
-        || (matches!(first, '-' | '?' | ':') && (flow || second_is_space))
-        || text.starts_with("---")
-        || text.starts_with("...")
-        || text.starts_with(' ')
-        || text.ends_with([' ', ':'])
-    {
-        return false;
-    }
-    if flow && text.contains([',', '?', '[', ']', '{', '}', ':']) {
-        return false;
-    }
-    !text.contains(": ") && !text.contains(" #")
 }

@@ -1,17 +1,17 @@
 //! One entry of `scrape_configs`: a job.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use super::decode::{Fields, boolean, duration, error_at, labels, list, map, string, strings};
 use super::error::ConfigError;
 use super::global::{Escaping, GlobalConfig, ScrapeLimits, name_validation};
-use super::http::{self, HttpClientConfig};
+use super::http::HttpClientConfig;
 use super::protocol::ScrapeProtocol;
 use super::relabel::rules;
 use super::yaml::Node;
-use crate::discovery::TargetGroup;
+use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::ByteSize;
 use crate::names::NameValidation;
 use crate::relabel::RelabelRule;
@@ -59,59 +59,15 @@ pub struct ScrapeConfig {
     pub metric_relabel_configs: Vec<RelabelRule>,
     /// Targets that stand in the configuration.
     pub static_configs: Vec<TargetGroup>,
-    /// Targets that stand in files.
-    pub file_sd_configs: Vec<FileDiscoveryConfig>,
-}
-
-/// One entry of `file_sd_configs`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileDiscoveryConfig {
-    /// The files; the last part of a path may be a pattern with `*`, `?` and `[…]`.
-    pub files: Vec<PathBuf>,
-    /// How often files are read again even where nothing seems to have changed.
-    pub refresh_interval: Duration,
+    /// Where other targets are found, ordered by kind.
+    pub discoveries: Vec<DiscoveryConfig>,
 }
 
 /// Fields of Prometheus's scrape configuration that Varve does not have.
 const UNSUPPORTED: &[&str] = &[
-    "aws_sd_configs",
-    "azure_sd_configs",
-    "consul_sd_configs",
-    "digitalocean_sd_configs",
-    "dns_sd_configs",
-    "docker_sd_configs",
-    "dockerswarm_sd_configs",
-    "ec2_sd_configs",
-    "ecs_sd_configs",
-    "elasticache_sd_configs",
-    "eureka_sd_configs",
-    "gce_sd_configs",
-    "hetzner_sd_configs",
-    "http_sd_configs",
-    "ionos_sd_configs",
-    "kubernetes_sd_configs",
-    "kuma_sd_configs",
-    "lightsail_sd_configs",
-    "linode_sd_configs",
-    "marathon_sd_configs",
-    "msk_sd_configs",
     "native_histogram_bucket_limit",
     "native_histogram_min_bucket_factor",
-    "nerve_sd_configs",
-    "nomad_sd_configs",
-    "oci_sd_configs",
-    "openstack_sd_configs",
-    "outscale_sd_configs",
-    "ovhcloud_sd_configs",
-    "puppetdb_sd_configs",
-    "rds_sd_configs",
-    "scaleway_sd_configs",
     "scrape_failure_log_file",
-    "serverset_sd_configs",
-    "stackit_sd_configs",
-    "triton_sd_configs",
-    "uyuni_sd_configs",
-    "vultr_sd_configs",
 ];
 
 impl ScrapeConfig {
@@ -186,16 +142,10 @@ impl ScrapeConfig {
                     static_groups(node, check_addresses)
                 })?
                 .unwrap_or_default(),
-            file_sd_configs: fields
-                .read("file_sd_configs", |node| {
-                    list(node, |item| FileDiscoveryConfig::decode(item, directory))
-                })?
-                .unwrap_or_default(),
+            discoveries: DiscoveryConfig::take_all(&mut fields, directory)?,
             job_name,
         };
-        let mut unsupported = UNSUPPORTED.to_vec();
-        unsupported.extend(http::UNSUPPORTED);
-        fields.finish(&unsupported)?;
+        fields.finish(UNSUPPORTED)?;
         Ok(config)
     }
 
@@ -230,7 +180,7 @@ impl ScrapeConfig {
             },
             relabel_configs: Vec::new(),
             static_configs: Vec::new(),
-            file_sd_configs: Vec::new(),
+            discoveries: Vec::new(),
             ..self.clone()
         }
     }
@@ -322,58 +272,8 @@ pub(crate) fn target_group(
             Ok(address)
         })
     })?;
-    let group = TargetGroup {
-        source: source.to_owned(),
-        targets: targets.unwrap_or_default(),
-        labels: fields.read("labels", labels)?.unwrap_or_default(),
-    };
+    let labels = fields.read("labels", labels)?.unwrap_or_default();
+    let group = TargetGroup::of_addresses(source, targets.unwrap_or_default(), labels);
     fields.finish(&[])?;
     Ok(group)
-}
-
-impl FileDiscoveryConfig {
-    fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
-        if node.is_null() {
-            return error_at(node, "empty or null section in file_sd_configs");
-        }
-        let mut fields = Fields::of(node, "file.plain")?;
-        let files = fields.read("files", |node| {
-            list(node, |item| {
-                let name = string(item)?;
-                if !is_discovery_file(&name) {
-                    return error_at(
-                        item,
-                        format!("path name {name:?} is not valid for file discovery"),
-                    );
-                }
-                Ok(directory.join(name))
-            })
-        })?;
-        let config = Self {
-            files: files.unwrap_or_default(),
-            refresh_interval: fields
-                .read("refresh_interval", duration)?
-                .filter(|d| !d.is_zero())
-                .unwrap_or(Duration::from_secs(5 * 60)),
-        };
-        if config.files.is_empty() {
-            return error_at(
-                node,
-                "file service discovery config must contain at least one path name",
-            );
-        }
-        fields.finish(&[])?;
-        Ok(config)
-    }
-}
-
-/// A path that has `*` in its last part only and ends in `.json`, `.yml` or `.yaml`, all in lower or all in upper case.
-fn is_discovery_file(name: &str) -> bool {
-    let known = [".json", ".yml", ".yaml", ".JSON", ".YML", ".YAML"]
-        .iter()
-        .any(|suffix| name.ends_with(suffix));
-    known
-        && name
-            .split_once('*')
-            .is_none_or(|(_, rest)| !rest.contains('/'))
 }

@@ -3,6 +3,7 @@
 mod notations;
 
 use super::*;
+use crate::discovery::{DiscoveryConfig, FileConfig};
 use crate::names::NameValidation;
 use std::time::Duration;
 
@@ -264,28 +265,7 @@ fn relabelling_rules_are_checked_in_prometheus_words() {
 fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
     for (text, field) in [
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
-        ("rule_files: [a.yml]", "rule_files"),
-        (
-            "alerting: {alertmanagers: [{static_configs: [{targets: [a:1]}]}]}",
-            "alerting",
-        ),
-        ("storage: {tsdb: {out_of_order_time_window: 1h}}", "storage"),
-        ("tracing: {endpoint: x}", "tracing"),
         ("otlp: {promote_all_resource_attributes: true}", "otlp"),
-        ("scrape_config_files: [a.yml]", "scrape_config_files"),
-        ("global: {query_log_file: x}", "query_log_file"),
-        (
-            "scrape_configs: [{job_name: a, kubernetes_sd_configs: [{role: pod}]}]",
-            "kubernetes_sd_configs",
-        ),
-        (
-            "scrape_configs: [{job_name: a, proxy_url: 'http://p'}]",
-            "proxy_url",
-        ),
-        (
-            "scrape_configs: [{job_name: a, oauth2: {client_id: x}}]",
-            "oauth2",
-        ),
         (
             "scrape_configs: [{job_name: a, basic_auth: {username_ref: x}}]",
             "username_ref",
@@ -297,10 +277,6 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
         (
             "global: {scrape_native_histograms: true}",
             "scrape_native_histograms other than false",
-        ),
-        (
-            "scrape_configs: [{job_name: a, proxy_from_environment: true}]",
-            "proxy_from_environment other than false",
         ),
         (
             "global: {scrape_protocols: [PrometheusProto]}",
@@ -325,6 +301,19 @@ fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
 }
 
 #[test]
+fn an_unknown_kind_of_discovery_is_refused_with_a_list_of_the_known_ones() {
+    let error = job("  azure_sd_configs: [{subscription_id: x}]\n").unwrap_err();
+    let message = error.to_string();
+    let expected =
+        "line 3, column 3: not supported yet: azure_sd_configs (there are static_configs, ";
+    assert!(message.starts_with(expected), "{message}");
+    assert!(message.contains(", file_sd_configs"), "{message}");
+    assert!(job("  azure_sd_configs: []\n").is_ok());
+    let error = job("  file_sd_configs: [~]\n").unwrap_err();
+    assert_eq!(error.message(), "empty or null section in file_sd_configs");
+}
+
+#[test]
 fn file_names_are_relative_to_the_configuration() {
     let job = job("  basic_auth: {username: u, password_file: secret}\n  tls_config: {ca_file: /abs/ca}\n  file_sd_configs: [{files: ['t/*.yml'], refresh_interval: 1m}]\n").unwrap();
     let basic = job.http.basic_auth.clone().unwrap();
@@ -333,14 +322,11 @@ fn file_names_are_relative_to_the_configuration() {
         Some(Source::File("/etc/varve/secret".into()))
     );
     assert_eq!(job.http.tls.ca, Some(Source::File("/abs/ca".into())));
-    assert_eq!(
-        job.file_sd_configs[0].files,
-        [Path::new("/etc/varve/t/*.yml")]
-    );
-    assert_eq!(
-        job.file_sd_configs[0].refresh_interval,
-        Duration::from_secs(60)
-    );
+    let expected = FileConfig {
+        files: vec!["/etc/varve/t/*.yml".into()],
+        refresh_interval: Duration::from_secs(60),
+    };
+    assert_eq!(job.discoveries, [DiscoveryConfig::File(Box::new(expected))]);
 }
 
 #[test]
@@ -519,5 +505,210 @@ proptest::proptest! {
             let shown = config.to_yaml();
             proptest::prop_assert_eq!(parse(&shown).unwrap().to_yaml(), shown);
         }
+    }
+}
+
+#[test]
+fn receivers_have_prometheus_defaults_and_are_shown_without_secrets() {
+    let text = "remote_write:
+- url: https://me:pw@x.example/api/v1/write
+  name: far
+  headers: {X-Scope: t}
+  send_exemplars: true
+  protobuf_message: io.prometheus.write.v2.Request
+  oauth2:
+    client_id: me
+    client_secret: s
+    token_url: https://t
+    scopes: [a]
+  proxy_url: http://u:p@proxy:3128
+  no_proxy: 10.0.0.0/8
+  queue_config: {max_shards: 7}
+- url: http://y
+";
+    let config = parse(text).unwrap();
+    let [first, second] = &config.remote_write[..] else {
+        unreachable!("two receivers");
+    };
+    assert_eq!(first.message, WriteMessage::V2);
+    assert_eq!(second.remote_timeout, Duration::from_secs(30));
+    assert_eq!(
+        (first.label().as_str(), second.label().as_str()),
+        ("far", "http://y")
+    );
+    let shown = config.to_yaml();
+    let expected = "remote_write:
+- url: https://me:xxxxx@x.example/api/v1/write
+  remote_timeout: 30s
+  headers:
+    X-Scope: t
+  name: far
+  send_exemplars: true
+  protobuf_message: io.prometheus.write.v2.Request
+  oauth2:
+    client_id: me
+    client_secret: <secret>
+    scopes:
+    - a
+    token_url: https://t
+  follow_redirects: true
+  enable_http2: false
+  proxy_url: http://u:xxxxx@proxy:3128
+  no_proxy: 10.0.0.0/8
+  queue_config:
+    capacity: 10000
+    max_shards: 7
+    min_shards: 1
+    max_samples_per_send: 2000
+    batch_send_deadline: 5s
+    min_backoff: 30ms
+    max_backoff: 5s
+  metadata_config:
+    send: true
+    send_interval: 1m
+    max_samples_per_send: 2000
+";
+    let start = shown.find("remote_write:").unwrap();
+    assert!(shown[start..].starts_with(expected), "{shown}");
+    // What is shown can be read again.
+    assert!(parse(&shown).is_ok());
+    for (receiver, message) in [
+        ("{}", "url for remote_write is empty"),
+        (
+            "{url: 'http://x', headers: {Authorization: a}}",
+            "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter",
+        ),
+        (
+            "{url: 'http://x', headers: {Host: a}}",
+            "Host is a reserved header. It must not be changed",
+        ),
+        (
+            "{url: 'http://x', queue_config: {max_shards: 0}}",
+            "remote write queue max_shards must be positive",
+        ),
+        (
+            "{url: 'http://x', queue_config: {min_shards: 51}}",
+            "remote write queue min_shards must not be greater than max_shards",
+        ),
+        (
+            "{url: 'http://x', protobuf_message: y}",
+            "invalid protobuf_message value: unknown type for remote write protobuf message y, supported: [prometheus.WriteRequest io.prometheus.write.v2.Request]",
+        ),
+        ("{url: 'ftp://x'}", "unsupported protocol scheme \"ftp\""),
+        (
+            "{url: 'http://x', sigv4: {region: a}}",
+            "not supported yet: sigv4",
+        ),
+        ("null", "empty or null remote write config section"),
+        (
+            "{url: 'http://x', write_relabel_configs: [null]}",
+            "empty or null relabeling rule in remote write config",
+        ),
+    ] {
+        let error = parse(&format!("remote_write: [{receiver}]")).unwrap_err();
+        assert!(error.to_string().ends_with(message), "{error}");
+    }
+    let twice = "remote_write: [{url: 'http://x', name: a}, {url: 'http://y', name: a}]";
+    let error = parse(twice).unwrap_err().to_string();
+    assert!(
+        error.ends_with("found multiple remote write configs with job name \"a\""),
+        "{error}"
+    );
+}
+
+#[test]
+fn sections_that_nothing_acts_on_are_noted() {
+    let config = parse(
+        "rule_files: [a.yml, 'r/*.yml']
+alerting: {alertmanagers: [{static_configs: [{targets: [a:1]}]}]}
+tracing: {endpoint: x}
+storage: {tsdb: {out_of_order_time_window: 1h, retention: {time: 30d}}, exemplars: {max_exemplars: 5}}
+global: {query_log_file: q.log, rule_query_offset: 5s}
+",
+    )
+    .unwrap();
+    assert_eq!(
+        config.notes,
+        [
+            "rule_files: rules are not evaluated yet",
+            "alerting: no alerts are sent yet",
+            "tracing: traces are not sent yet",
+            "storage.tsdb.retention: nothing is deleted by age or size yet",
+            "global.query_log_file: queries are not logged yet",
+        ]
+    );
+    assert!(
+        config
+            .to_yaml()
+            .contains("rule_files:\n- a.yml\n- r/*.yml\n")
+    );
+    for (text, message) in [
+        (
+            "rule_files: ['a*/b.yml']",
+            "invalid rule file path \"a*/b.yml\"",
+        ),
+        (
+            "scrape_config_files: ['a*/b']",
+            "invalid scrape config file path \"a*/b\"",
+        ),
+        (
+            "alerting: {x: 1}",
+            "field x not found in type config.AlertingConfig",
+        ),
+        (
+            "storage: {tsdb: {x: 1}}",
+            "field x not found in type config.TSDBConfig",
+        ),
+    ] {
+        assert!(
+            parse(text).unwrap_err().to_string().ends_with(message),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn further_jobs_come_from_files() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    std::fs::create_dir(folder.path().join("more")).unwrap();
+    write(
+        "prometheus.yml",
+        "global: {scrape_interval: 7s}\nscrape_config_files: ['more/*.yml']\nscrape_configs: [{job_name: a}]\n",
+    );
+    write(
+        "more/b.yml",
+        "scrape_configs:\n- job_name: b\n  basic_auth: {username: u, password_file: p}\n",
+    );
+    write("more/c.yml", "scrape_configs: [{job_name: c}]\n");
+    write("more/empty.yml", "");
+    let load = || Config::load(&folder.path().join("prometheus.yml"));
+    let config = load().unwrap();
+    let names: Vec<_> = config
+        .scrape_configs
+        .iter()
+        .map(|job| job.job_name.as_str())
+        .collect();
+    assert_eq!(names, ["a", "b", "c"]);
+    let b = &config.scrape_configs[1];
+    assert_eq!(b.scrape_interval, Duration::from_secs(7));
+    let password = b.http.basic_auth.clone().unwrap().password;
+    assert_eq!(password, Some(Source::File(folder.path().join("more/p"))));
+    for (text, message) in [
+        (
+            "scrape_configs: [{job_name: a}]",
+            "found multiple scrape configs with job name \"a\"",
+        ),
+        (
+            "global: {}",
+            "field global not found in type config.ScrapeConfigs",
+        ),
+    ] {
+        write("more/c.yml", text);
+        let error = load().unwrap_err().to_string();
+        assert!(
+            error.contains("c.yml") && error.ends_with(message),
+            "{error}"
+        );
     }
 }

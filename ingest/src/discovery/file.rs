@@ -6,13 +6,126 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use super::TargetGroup;
-use crate::config::{FileDiscoveryConfig, parse_target_groups};
+use async_trait::async_trait;
+
+use super::kind::{Kind, refresh_interval, render_interval};
+use super::{Discovery, DiscoveryError, Failures, TargetGroup};
+use crate::config::decode::{Fields, error_at, list, string};
+use crate::config::write::{Entries, Yaml};
+use crate::config::yaml::Node;
+use crate::config::{ConfigError, parse_target_groups};
 
 /// How often files are looked at.
-pub const POLL_INTERVAL: Duration = Duration::from_secs(1);
+const POLL_INTERVAL: Duration = Duration::from_secs(1);
+
+/// One entry of `file_sd_configs`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileConfig {
+    /// The files; the last part of a path may be a pattern with `*`, `?` and `[…]`.
+    pub files: Vec<PathBuf>,
+    /// How often files are read again even where nothing seems to have changed.
+    pub refresh_interval: Duration,
+}
+
+impl Kind for FileConfig {
+    const NAME: &'static str = "file";
+
+    fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
+        let mut fields = Fields::of(node, "file.plain")?;
+        let files = fields.read("files", |node| {
+            list(node, |item| {
+                let name = string(item)?;
+                if !is_discovery_file(&name) {
+                    return error_at(
+                        item,
+                        format!("path name {name:?} is not valid for file discovery"),
+                    );
+                }
+                Ok(directory.join(name))
+            })
+        })?;
+        let config = Self {
+            files: files.unwrap_or_default(),
+            refresh_interval: refresh_interval(&mut fields, Duration::from_secs(5 * 60))?,
+        };
+        if config.files.is_empty() {
+            return error_at(
+                node,
+                "file service discovery config must contain at least one path name",
+            );
+        }
+        fields.finish(&[])?;
+        Ok(config)
+    }
+
+    fn render(&self, entries: &mut Entries) {
+        let files = self.files.iter();
+        let files = files.map(|file| Yaml::Text(file.display().to_string()));
+        entries.put("files", Yaml::List(files.collect()));
+        render_interval(entries, self.refresh_interval);
+    }
+
+    fn discovery(&self, failures: Failures) -> Result<Box<dyn Discovery>, DiscoveryError> {
+        Ok(Box::new(FileDiscovery {
+            files: Arc::new(Mutex::new(Files::new(self.clone(), failures))),
+        }))
+    }
+}
+
+/// A path that has `*` in its last part only and ends in `.json`, `.yml` or `.yaml`, all in lower or all in upper case.
+fn is_discovery_file(name: &str) -> bool {
+    let known = [".json", ".yml", ".yaml", ".JSON", ".YML", ".YAML"]
+        .iter()
+        .any(|suffix| name.ends_with(suffix));
+    known
+        && name
+            .split_once('*')
+            .is_none_or(|(_, rest)| !rest.contains('/'))
+}
+
+#[derive(Debug)]
+struct FileDiscovery {
+    /// Shared with the thread that reads them.
+    files: Arc<Mutex<Files>>,
+}
+
+impl FileDiscovery {
+    /// Does something to the files on a thread where it may wait for the file system.
+    async fn blocking<T: Send + 'static>(
+        &self,
+        action: impl FnOnce(&mut Files) -> T + Send + 'static,
+    ) -> Result<T, DiscoveryError> {
+        let files = Arc::clone(&self.files);
+        let done = tokio::task::spawn_blocking(move || {
+            action(&mut files.lock().unwrap_or_else(PoisonError::into_inner))
+        });
+        done.await
+            .map_err(|error| DiscoveryError::Answer(format!("reading files failed: {error}")))
+    }
+}
+
+#[async_trait]
+impl Discovery for FileDiscovery {
+    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, DiscoveryError> {
+        self.blocking(|files| {
+            files.poll();
+            files.groups()
+        })
+        .await
+    }
+
+    async fn changed(&mut self) {
+        loop {
+            tokio::time::sleep(POLL_INTERVAL).await;
+            if let Ok(true) = self.blocking(Files::poll).await {
+                return;
+            }
+        }
+    }
+}
 
 /// What a file looked like when it was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,35 +140,27 @@ struct FileState {
     groups: Vec<TargetGroup>,
 }
 
-/// The discovery of one entry of `file_sd_configs`.
+/// The files of one entry, as of the last look.
 #[derive(Debug)]
-pub struct FileDiscovery {
-    config: FileDiscoveryConfig,
+struct Files {
+    config: FileConfig,
     files: BTreeMap<PathBuf, FileState>,
     refreshed: Option<Instant>,
-    /// Reads that failed so far.
-    errors: u64,
+    failures: Failures,
 }
 
-impl FileDiscovery {
-    /// A discovery that has read nothing yet.
-    pub fn new(config: FileDiscoveryConfig) -> Self {
+impl Files {
+    fn new(config: FileConfig, failures: Failures) -> Self {
         Self {
             config,
             files: BTreeMap::new(),
             refreshed: None,
-            errors: 0,
+            failures,
         }
     }
 
-    /// The entry that it discovers for.
-    pub fn config(&self) -> &FileDiscoveryConfig {
-        &self.config
-    }
-
-    /// Looks at the files and reads those that changed; `true` if any group is different from before. Does file
-    /// system requests, so it belongs on a blocking thread.
-    pub fn poll(&mut self) -> bool {
+    /// Looks at the files and reads those that changed; `true` if any group is different from before. Waits for the file system.
+    fn poll(&mut self) -> bool {
         let due = self
             .refreshed
             .is_none_or(|at| at.elapsed() >= self.config.refresh_interval);
@@ -77,7 +182,7 @@ impl FileDiscovery {
                         state.groups = groups;
                     }
                     Err(reason) => {
-                        self.errors += 1;
+                        self.failures.count();
                         tracing::error!(
                             path = %path.display(),
                             reason,
@@ -93,18 +198,18 @@ impl FileDiscovery {
         changed | previous.values().any(|state| !state.groups.is_empty())
     }
 
-    /// The groups of all files, as of the last poll.
-    pub fn groups(&self) -> impl Iterator<Item = &TargetGroup> {
-        self.files.values().flat_map(|state| &state.groups)
-    }
-
-    /// Reads that failed so far.
-    pub fn errors(&self) -> u64 {
-        self.errors
+    /// The groups of all files.
+    fn groups(&self) -> Vec<TargetGroup> {
+        let files = self.files.values();
+        files.flat_map(|state| &state.groups).cloned().collect()
     }
 
     fn matching_files(&self) -> Vec<PathBuf> {
-        self.config.files.iter().flat_map(|p| expand(p)).collect()
+        self.config
+            .files
+            .iter()
+            .flat_map(|p| files_matching(p))
+            .collect()
     }
 }
 
@@ -127,7 +232,7 @@ fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
 }
 
 /// The files that a path with a pattern in its last part stands for; one without stands for itself where it exists.
-fn expand(pattern: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_matching(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains(['*', '?', '[']) {
         return match pattern.exists() {
@@ -200,15 +305,18 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    fn discovery(folder: &Path, pattern: &str) -> FileDiscovery {
-        FileDiscovery::new(FileDiscoveryConfig {
+    fn discovery(folder: &Path, pattern: &str) -> Files {
+        let config = FileConfig {
             files: vec![folder.join(pattern)],
             refresh_interval: Duration::from_secs(300),
-        })
+        };
+        Files::new(config, Failures::default())
     }
 
-    fn addresses(discovery: &FileDiscovery) -> Vec<String> {
-        discovery.groups().flat_map(|g| g.targets.clone()).collect()
+    fn addresses(files: &Files) -> Vec<String> {
+        let groups = files.groups();
+        let addresses = groups.iter().flat_map(TargetGroup::addresses);
+        addresses.map(str::to_owned).collect()
     }
 
     #[test]
@@ -267,10 +375,10 @@ mod tests {
             assert!(!found.poll(), "{broken}");
             assert_eq!(addresses(&found), ["a:1"]);
         }
-        assert_eq!(found.errors(), 3);
+        assert_eq!(found.failures.total(), 3);
         std::fs::write(&path, r#"[{"targets": ["b:1"], "labels": {"x": "y"}}]"#).unwrap();
         assert!(found.poll());
-        let group = found.groups().next().unwrap();
+        let group = &found.groups()[0];
         assert_eq!(group.labels["__meta_filepath"], path.display().to_string());
         assert_eq!(group.labels["x"], "y");
     }

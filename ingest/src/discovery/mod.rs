@@ -1,21 +1,114 @@
 //! Service discovery: where targets come from.
 //!
-//! A *target group* is a list of addresses with labels in common. Groups have a source, unique within a job; a job's
-//! targets are those of its latest group of each source.
+//! Vocabulary: a *target* is an address with labels of its own; a *group* is a list of targets with labels in common; a
+//! *kind* is a way to find groups (`consul`, `dns`, …), configured by the entries of its `<kind>_sd_configs`.
+//!
+//! Flow: a [`DiscoveryConfig`] makes a [`Discovery`], which gives all of its groups at once whenever it is asked. A function
+//! asks once. A server has [`Discoveries`] ask again and again: one task for each configuration, whatever the number of jobs
+//! that have it, which watch the latest list through a [`Subscription`].
+//!
+//! To add a kind: a file with its settings, which implement [`Kind`](kind::Kind), and a line in `kinds.rs`.
+//! Labels, defaults, checks and messages are Prometheus's.
 
+mod api_client;
 mod file;
+mod http;
+mod kind;
+mod kinds;
+mod labels;
+mod metrics;
+mod periodic;
+mod running;
+mod urls;
+
+#[cfg(test)]
+pub(crate) mod tests;
 
 use std::collections::BTreeMap;
+use std::fmt::Debug;
 
-pub use self::file::{FileDiscovery, POLL_INTERVAL};
+use async_trait::async_trait;
+use thiserror::Error;
 
-/// Addresses with labels in common.
+pub use self::file::FileConfig;
+pub(crate) use self::file::files_matching;
+pub use self::http::HttpConfig;
+pub use self::kinds::DiscoveryConfig;
+pub use self::metrics::{DiscoveryMetrics, Failures};
+pub use self::running::{Discoveries, Subscription};
+use crate::error::Error;
+
+/// The label that holds a target's address.
+pub const ADDRESS: &str = "__address__";
+
+/// Labels by name.
+pub type LabelMap = BTreeMap<String, String>;
+
+/// Targets with labels in common.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetGroup {
-    /// Where the group comes from, for messages: a number within the configuration, or `<file>:<number>`.
+    /// Where the group comes from, for messages: a number within the configuration, `<file>:<number>`, a service.
     pub source: String,
-    /// Addresses, `host:port`.
-    pub targets: Vec<String>,
-    /// Labels of all of them. A label of a target itself (`__address__`) wins.
-    pub labels: BTreeMap<String, String>,
+    /// The labels of each target: `__address__` (`host:port`), and what is known about it (`__meta_…`). They win over `labels`.
+    pub targets: Vec<LabelMap>,
+    /// Labels of all of them.
+    pub labels: LabelMap,
+}
+
+impl TargetGroup {
+    /// A group of targets of which nothing but the address is known.
+    pub fn of_addresses(
+        source: impl Into<String>,
+        addresses: impl IntoIterator<Item = String>,
+        labels: LabelMap,
+    ) -> Self {
+        let target = |address| LabelMap::from([(ADDRESS.to_owned(), address)]);
+        Self {
+            source: source.into(),
+            targets: addresses.into_iter().map(target).collect(),
+            labels,
+        }
+    }
+
+    /// The addresses of the targets.
+    pub fn addresses(&self) -> impl Iterator<Item = &str> {
+        let targets = self.targets.iter();
+        targets.map(|target| target.get(ADDRESS).map_or("", String::as_str))
+    }
+}
+
+/// Finds target groups.
+#[async_trait]
+pub trait Discovery: Debug + Send {
+    /// All groups as they are now. After an error the caller goes on with the last list.
+    async fn refresh(&mut self) -> Result<Vec<TargetGroup>, DiscoveryError>;
+
+    /// Returns when it is worth asking again: after an interval, or when something is known to have changed. Is not
+    /// called before the first [`refresh`](Self::refresh), and may be dropped at any time.
+    async fn changed(&mut self);
+}
+
+/// Why there is no list of groups.
+#[derive(Debug, Error)]
+pub enum DiscoveryError {
+    /// The configuration, or a file that it names, is wrong.
+    #[error("{0}")]
+    Setup(String),
+    /// A request failed.
+    #[error(transparent)]
+    Request(#[from] Error),
+    /// A server answered, but not as it should.
+    #[error("{0}")]
+    Answer(String),
+}
+
+impl DiscoveryError {
+    /// The error of this crate for a discovery that a job cannot have.
+    pub(crate) fn of_job(&self, kind: &'static str, job: &str) -> Error {
+        Error::Discovery {
+            job: job.to_owned(),
+            kind,
+            reason: self.to_string(),
+        }
+    }
 }

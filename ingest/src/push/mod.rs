@@ -159,4 +159,4 @@ impl PushReceiver {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

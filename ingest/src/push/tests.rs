@@ -8,10 +8,10 @@ use super::*;
 
 /// Keeps appends, or fails.
 #[derive(Debug, Default)]
-pub(super) struct MemorySink {
-    pub(super) appends: Mutex<Vec<Append>>,
+pub(crate) struct MemorySink {
+    pub(crate) appends: Mutex<Vec<Append>>,
     /// What the next append answers instead of success.
-    pub(super) error: Mutex<Option<varve_storage::Error>>,
+    pub(crate) error: Mutex<Option<varve_storage::Error>>,
 }
 
 impl DurableSink for MemorySink {
@@ -30,14 +30,14 @@ impl DurableSink for MemorySink {
     }
 }
 
-pub(super) fn receiver() -> (Arc<MemorySink>, PushReceiver) {
+pub(crate) fn receiver() -> (Arc<MemorySink>, PushReceiver) {
     let sink = Arc::new(MemorySink::default());
     let receiver = PushReceiver::new(sink.clone(), PushOptions::default());
     (sink, receiver)
 }
 
 /// Samples as text: series, time, start and value.
-pub(super) fn shown(append: &Append) -> Vec<String> {
+pub(crate) fn shown(append: &Append) -> Vec<String> {
     let rows = append.samples.iter().map(|row| {
         let value = match &row.value {
             SampleValue::Float(value) => format!("{value:?}"),

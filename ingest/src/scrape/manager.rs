@@ -6,17 +6,23 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
+use tokio::time::Instant;
 use varve_storage::wal::SampleRow;
 
 use super::client::job_client;
 use super::metrics::ScrapeMetrics;
-use super::pool::Pool;
+use super::pool::{Pool, PoolSettings};
 use super::status::{TargetMetadata, TargetsSnapshot};
 use super::target::{Fnv, Target};
 use super::worker::{LoopState, lock};
-use crate::config::Config;
+use crate::config::{Config, ScrapeConfig};
+use crate::discovery::Discoveries;
 use crate::error::Result;
 use crate::sink::SampleSink;
+
+/// How long a new configuration waits for the first lists of its discoveries, so that targets in files are scraped at once
+/// and stay when a discovery is replaced by another that finds them too.
+const FIRST_LISTS_WAIT: Duration = Duration::from_secs(1);
 
 /// Settings of a [`ScrapeManager`] that do not come from the configuration file.
 #[derive(Clone, Debug)]
@@ -149,6 +155,7 @@ impl Drop for ScrapeManager {
 #[derive(Debug)]
 pub struct ScrapeManager {
     shared: Arc<Shared>,
+    discoveries: Discoveries,
     pools: tokio::sync::Mutex<BTreeMap<String, Arc<Pool>>>,
     /// The pools once more, for readers that must not wait for a reload.
     shown: Mutex<Vec<Arc<Pool>>>,
@@ -159,10 +166,12 @@ impl ScrapeManager {
     /// A manager without any job; [`Self::apply`] gives it some.
     pub fn new(sink: Arc<dyn SampleSink>, options: ScrapeOptions) -> Self {
         let (alive, ended) = mpsc::channel(1);
+        let metrics = Arc::<ScrapeMetrics>::default();
         Self {
+            discoveries: Discoveries::new(Arc::clone(&metrics.discovery)),
             shared: Arc::new(Shared {
                 sink,
-                metrics: Arc::default(),
+                metrics,
                 shutdown: watch::Sender::new(false),
                 options,
                 seed: Mutex::new(0),
@@ -175,8 +184,9 @@ impl ScrapeManager {
         }
     }
 
-    /// Makes the jobs those of a configuration. Jobs and targets that stay the same go on undisturbed. On an error (a
-    /// certificate that cannot be read, for one) nothing is changed.
+    /// Makes the jobs those of a configuration. Jobs, targets and discoveries that stay the same go on undisturbed. On an error
+    /// (a certificate that cannot be read, for one) nothing is changed. Waits a moment for discoveries that are new, so that
+    /// what files say is there when this returns; what is found later becomes targets later.
     pub async fn apply(&self, config: &Config) -> Result<()> {
         let mut pools = self.pools.lock().await;
         let mut changed = Vec::new();
@@ -185,7 +195,7 @@ impl ScrapeManager {
                 .get(&job.job_name)
                 .is_some_and(|pool| *pool.config() == **job);
             if !same {
-                changed.push((Arc::clone(job), job_client(job)?));
+                changed.push(self.settings(job)?);
             }
         }
         let mut seed = Fnv::new();
@@ -202,18 +212,40 @@ impl ScrapeManager {
             }
             keep
         });
-        for (job, client) in changed {
-            match pools.get(&job.job_name) {
-                Some(pool) => pool.reload(job, client).await,
+        let patience = Instant::now() + FIRST_LISTS_WAIT;
+        for settings in &changed {
+            for discovery in &settings.discoveries {
+                // One that is late has its targets later.
+                let _ = tokio::time::timeout_at(patience, discovery.first()).await;
+            }
+        }
+        for settings in changed {
+            let name = settings.config.job_name.clone();
+            match pools.get(&name) {
+                Some(pool) => pool.reload(settings),
                 None => {
-                    let name = job.job_name.clone();
-                    let pool = Pool::start(&self.shared, job, client).await;
-                    pools.insert(name, pool);
+                    pools.insert(name, Pool::start(&self.shared, settings));
                 }
             }
         }
         *lock(&self.shown) = pools.values().cloned().collect();
         Ok(())
+    }
+
+    /// What the pool of a job needs; starts discoveries that do not run yet.
+    fn settings(&self, job: &Arc<ScrapeConfig>) -> Result<PoolSettings> {
+        let client = job_client(job)?;
+        let mut discoveries = Vec::with_capacity(job.discoveries.len());
+        for config in &job.discoveries {
+            let subscription = self.discoveries.subscribe(config);
+            let subscription = subscription.map_err(|e| e.of_job(config.kind(), &job.job_name))?;
+            discoveries.push(subscription);
+        }
+        Ok(PoolSettings {
+            config: Arc::clone(job),
+            client,
+            discoveries,
+        })
     }
 
     /// The targets as they are now.
@@ -240,6 +272,9 @@ impl ScrapeManager {
     /// and no stale markers are written: the process will be back. The caller flushes the sink.
     pub async fn shutdown(&self) {
         self.shared.shutdown.send_replace(true);
+        for pool in &*lock(&self.shown) {
+            pool.stop_discoveries();
+        }
         lock(&self.shared.alive).take();
         let ended = lock(&self.ended).take();
         if let Some(mut ended) = ended {

@@ -1,6 +1,9 @@
 //! Counters about scraping, for Varve's own `/metrics`.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use crate::discovery::DiscoveryMetrics;
 
 /// Counters of all pools. Each goes up only.
 #[derive(Debug, Default)]
@@ -39,8 +42,8 @@ pub struct ScrapeMetrics {
     pub ticks_missed: AtomicU64,
     /// Targets whose labels or settings were wrong.
     pub targets_invalid: AtomicU64,
-    /// Reads of discovery files that failed.
-    pub file_discovery_errors: AtomicU64,
+    /// Counters about service discovery.
+    pub discovery: Arc<DiscoveryMetrics>,
 }
 
 /// Adds to a counter.

@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
-use reqwest::Client;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use tokio::sync::watch;
 use varve_storage::Labels;
 
@@ -16,52 +18,59 @@ use super::status::{ActiveTarget, DroppedTarget, TargetMetadata, TargetsSnapshot
 use super::target::{Populated, Target, populate_group};
 use super::worker::{LastScrape, LoopState, Worker, lock};
 use crate::config::ScrapeConfig;
-use crate::discovery::{FileDiscovery, POLL_INTERVAL, TargetGroup};
+use crate::discovery::Subscription;
+use crate::http_client::HttpClient;
 
 /// The targets of one job.
 #[derive(Debug)]
 pub(super) struct Pool {
     shared: Arc<Shared>,
     state: Mutex<PoolState>,
-    /// The discoveries of files; one poll at a time.
-    files: tokio::sync::Mutex<Vec<FileDiscovery>>,
     forced_error: Arc<Mutex<Option<String>>>,
-    /// Ends the polling of files.
+    /// Tells the task that follows the discoveries about others.
+    reloaded: watch::Sender<()>,
+    /// Ends that task.
     stop: watch::Sender<bool>,
 }
 
 #[derive(Debug)]
 struct PoolState {
     config: Arc<ScrapeConfig>,
-    client: Client,
+    client: HttpClient,
+    discoveries: Vec<Subscription>,
     loops: HashMap<u64, Arc<LoopState>>,
     dropped: Vec<Labels>,
     dropped_count: usize,
 }
 
+/// What a pool runs with.
+#[derive(Debug)]
+pub(super) struct PoolSettings {
+    pub(super) config: Arc<ScrapeConfig>,
+    pub(super) client: HttpClient,
+    /// Those of `config.discoveries`.
+    pub(super) discoveries: Vec<Subscription>,
+}
+
 impl Pool {
     /// Makes the pool of a job and starts its loops.
-    pub(super) async fn start(
-        shared: &Arc<Shared>,
-        config: Arc<ScrapeConfig>,
-        client: Client,
-    ) -> Arc<Self> {
+    pub(super) fn start(shared: &Arc<Shared>, settings: PoolSettings) -> Arc<Self> {
         let pool = Arc::new(Self {
             shared: Arc::clone(shared),
             state: Mutex::new(PoolState {
-                config: Arc::clone(&config),
-                client: client.clone(),
+                config: Arc::clone(&settings.config),
+                client: settings.client.clone(),
+                discoveries: Vec::new(),
                 loops: HashMap::new(),
                 dropped: Vec::new(),
                 dropped_count: 0,
             }),
-            files: tokio::sync::Mutex::new(Vec::new()),
             forced_error: Arc::default(),
+            reloaded: watch::Sender::new(()),
             stop: watch::Sender::new(false),
         });
-        pool.reload(config, client).await;
-        let poller = Arc::clone(&pool);
-        shared.spawn(async move { poller.poll_files().await });
+        pool.reload(settings);
+        shared.spawn(Arc::clone(&pool).follow_discoveries());
         pool
     }
 
@@ -70,104 +79,50 @@ impl Pool {
         Arc::clone(&lock(&self.state).config)
     }
 
-    /// Takes a new configuration: loops whose targets and scraping stay the same are not touched, others are replaced.
-    pub(super) async fn reload(self: &Arc<Self>, config: Arc<ScrapeConfig>, client: Client) {
-        let mut files = self.files.lock().await;
-        let mut old = std::mem::take(&mut *files);
-        for wanted in &config.file_sd_configs {
-            let kept = old.iter().position(|found| found.config() == wanted);
-            files.push(match kept {
-                Some(index) => old.swap_remove(index),
-                None => FileDiscovery::new(wanted.clone()),
-            });
-        }
-        let _ = self.poll(&mut files).await;
-        let groups = all_groups(&config, &files);
-        self.sync(config, client, &groups);
+    /// Takes new settings: loops whose targets and scraping stay the same are not touched, others are replaced.
+    pub(super) fn reload(&self, settings: PoolSettings) {
+        let mut state = lock(&self.state);
+        let previous = std::mem::replace(&mut state.config, settings.config);
+        state.client = settings.client;
+        state.discoveries = settings.discoveries;
+        self.sync(&mut state, &previous);
+        drop(state);
+        self.reloaded.send_replace(());
     }
 
-    /// Looks at the files now and then; new groups become targets.
-    async fn poll_files(self: Arc<Self>) {
+    /// Makes targets of what the discoveries find, as it changes.
+    async fn follow_discoveries(self: Arc<Self>) {
         let mut stop = self.stop.subscribe();
         let mut shutdown = self.shared.shutdown.subscribe();
+        let mut reloaded = self.reloaded.subscribe();
+        let mut throttle = Throttle::default();
         loop {
+            // Clones: what `sync` has seen up to now is not new to them either.
+            let discoveries = lock(&self.state).discoveries.clone();
+            let update = async {
+                any_changed(discoveries).await;
+                throttle.wait().await;
+            };
             tokio::select! {
-                () = tokio::time::sleep(POLL_INTERVAL) => {}
+                () = update => {
+                    let mut state = lock(&self.state);
+                    let config = Arc::clone(&state.config);
+                    self.sync(&mut state, &config);
+                }
+                _ = reloaded.changed() => {}
                 _ = stop.wait_for(|stop| *stop) => return,
                 _ = shutdown.wait_for(|down| *down) => return,
             }
-            let mut files = self.files.lock().await;
-            if self.poll(&mut files).await {
-                let (config, client) = {
-                    let state = lock(&self.state);
-                    (Arc::clone(&state.config), state.client.clone())
-                };
-                let groups = all_groups(&config, &files);
-                self.sync(config, client, &groups);
-            }
         }
     }
 
-    /// Polls all files on a blocking thread; `true` if any group changed.
-    async fn poll(&self, files: &mut Vec<FileDiscovery>) -> bool {
-        if files.is_empty() {
-            return false;
-        }
-        let mut moved = std::mem::take(files);
-        let errors_before: u64 = moved.iter().map(FileDiscovery::errors).sum();
-        let polled = tokio::task::spawn_blocking(move || {
-            // No short-circuit: every discovery must be polled.
-            let changed = moved.iter_mut().map(FileDiscovery::poll);
-            let changed = changed.fold(false, |any, one| any | one);
-            (moved, changed)
-        });
-        match polled.await {
-            Ok((back, changed)) => {
-                *files = back;
-                let errors: u64 = files.iter().map(FileDiscovery::errors).sum();
-                let failed = errors - errors_before;
-                add(&self.shared.metrics.file_discovery_errors, failed);
-                changed
-            }
-            Err(error) => {
-                tracing::error!(%error, "polling files with targets failed");
-                false
-            }
-        }
-    }
-
-    /// Makes the loops those of the groups under a configuration.
-    fn sync(&self, config: Arc<ScrapeConfig>, client: Client, groups: &[TargetGroup]) {
-        let mut state = lock(&self.state);
-        let same_scrapes = config.same_scrapes_as(&state.config);
-        let same_series = config.same_series_as(&state.config);
-        state.dropped.clear();
-        state.dropped_count = 0;
-        let mut wanted: BTreeMap<u64, Target> = BTreeMap::new();
-        for result in groups
-            .iter()
-            .flat_map(|group| populate_group(group, &config))
-        {
-            match result {
-                Ok(Populated::Active(target)) => {
-                    wanted.entry(target.hash).or_insert(*target);
-                }
-                Ok(Populated::Dropped(labels)) => {
-                    let kept_max = config.limits.kept_dropped_targets;
-                    if kept_max == 0 || (state.dropped.len() as u64) < kept_max {
-                        state.dropped.push(labels);
-                    }
-                    state.dropped_count += 1;
-                }
-                Err(reason) => {
-                    add(&self.shared.metrics.targets_invalid, 1);
-                    tracing::error!(job = config.job_name, reason, "creating target failed");
-                }
-            }
-        }
+    /// Makes the loops those of the groups as they are now. `previous` is the configuration that the loops run with.
+    fn sync(&self, state: &mut PoolState, previous: &ScrapeConfig) {
+        let config = Arc::clone(&state.config);
+        let same_scrapes = config.same_scrapes_as(previous);
+        let same_series = config.same_series_as(previous);
+        let wanted = self.wanted_targets(state);
         self.set_forced_error(wanted.len() as u64, config.limits.targets);
-        state.config = Arc::clone(&config);
-        state.client = client;
         state.loops.retain(|hash, running| {
             let keep = wanted.contains_key(hash);
             if !keep {
@@ -185,7 +140,7 @@ impl Pool {
                 continue;
             }
             let replaced = running.map(|running| (running, same_series));
-            match self.start_loop(&state, target, replaced) {
+            match self.start_loop(state, target, replaced) {
                 Ok(started) => {
                     state.loops.insert(hash, started);
                 }
@@ -195,6 +150,48 @@ impl Pool {
                 }
             }
         }
+    }
+
+    /// The targets of all groups by their hashes; notes the dropped ones.
+    fn wanted_targets(&self, state: &mut PoolState) -> BTreeMap<u64, Target> {
+        let config = Arc::clone(&state.config);
+        state.dropped.clear();
+        state.dropped_count = 0;
+        let lists: Vec<_> = state
+            .discoveries
+            .iter_mut()
+            .map(Subscription::groups)
+            .collect();
+        let found = lists.iter().flat_map(|groups| groups.iter());
+        let mut wanted: BTreeMap<u64, Target> = BTreeMap::new();
+        let mut count = 0;
+        for result in config
+            .static_configs
+            .iter()
+            .chain(found)
+            .flat_map(|group| populate_group(group, &config))
+        {
+            count += 1;
+            match result {
+                Ok(Populated::Active(target)) => {
+                    wanted.entry(target.hash).or_insert(*target);
+                }
+                Ok(Populated::Dropped(labels)) => {
+                    let kept_max = config.limits.kept_dropped_targets;
+                    if kept_max == 0 || (state.dropped.len() as u64) < kept_max {
+                        state.dropped.push(labels);
+                    }
+                    state.dropped_count += 1;
+                }
+                Err(reason) => {
+                    add(&self.shared.metrics.targets_invalid, 1);
+                    tracing::error!(job = config.job_name, reason, "creating target failed");
+                }
+            }
+        }
+        let discovery = &self.shared.metrics.discovery;
+        discovery.set_discovered(&config.job_name, Some(count));
+        wanted
     }
 
     fn set_forced_error(&self, targets: u64, limit: u64) {
@@ -256,10 +253,19 @@ impl Pool {
 
     /// Stops all loops; they end their series in their own time.
     pub(super) fn stop(&self) {
-        self.stop.send_replace(true);
-        for (_, running) in lock(&self.state).loops.drain() {
+        self.stop_discoveries();
+        let mut state = lock(&self.state);
+        for (_, running) in state.loops.drain() {
             running.stop.send_replace(true);
         }
+        let discovery = &self.shared.metrics.discovery;
+        discovery.set_discovered(&state.config.job_name, None);
+    }
+
+    /// Looks for targets no more.
+    pub(super) fn stop_discoveries(&self) {
+        self.stop.send_replace(true);
+        lock(&self.state).discoveries.clear();
     }
 
     /// Adds the pool's targets to a snapshot.
@@ -316,7 +322,62 @@ impl Pool {
     }
 }
 
-fn all_groups(config: &ScrapeConfig, files: &[FileDiscovery]) -> Vec<TargetGroup> {
-    let found = files.iter().flat_map(FileDiscovery::groups);
-    config.static_configs.iter().chain(found).cloned().collect()
+/// Returns when any of the discoveries has something new.
+async fn any_changed(mut discoveries: Vec<Subscription>) {
+    let changes: FuturesUnordered<_> = discoveries.iter_mut().map(Subscription::changed).collect();
+    let mut changes = std::pin::pin!(changes);
+    if changes.next().await.is_none() {
+        // There are none.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Spaces updates that come in quick succession, more and more: the first one waits for a moment in which others may
+/// come too, and in the long run there is one in five seconds.
+#[derive(Debug, Default)]
+struct Throttle {
+    /// When the last wait ended, and how long it was.
+    last: Option<(Instant, Duration)>,
+}
+
+impl Throttle {
+    const SHORTEST: Duration = Duration::from_millis(100);
+    const LONGEST: Duration = Duration::from_secs(5);
+
+    fn next_wait(&self, now: Instant) -> Duration {
+        match self.last {
+            Some((ended, wait)) if now.duration_since(ended) <= Self::LONGEST => {
+                wait.mul_f64(1.5).min(Self::LONGEST)
+            }
+            _ => Self::SHORTEST,
+        }
+    }
+
+    async fn wait(&mut self) {
+        let wait = self.next_wait(Instant::now());
+        tokio::time::sleep(wait).await;
+        self.last = Some((Instant::now(), wait));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn updates_in_quick_succession_are_spaced_more_and_more() {
+        let mut throttle = Throttle::default();
+        let mut now = Instant::now();
+        let mut waits = Vec::new();
+        for _ in 0..20 {
+            let wait = throttle.next_wait(now);
+            now += wait;
+            throttle.last = Some((now, wait));
+            waits.push(wait.as_millis());
+        }
+        assert_eq!(waits[..4], [100, 150, 225, 337]);
+        assert_eq!(waits[19], 5_000);
+        now += Duration::from_millis(5_001);
+        assert_eq!(throttle.next_wait(now), Throttle::SHORTEST);
+    }
 }

@@ -1,15 +1,14 @@
-//! From an address with labels to a target.
+//! From what a discovery found to a target.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use varve_storage::{Labels, LabelsBuilder};
 
 use crate::config::ScrapeConfig;
-use crate::discovery::TargetGroup;
+use crate::discovery::{ADDRESS, LabelMap, TargetGroup};
 use crate::duration::{format_duration, parse_duration};
 use crate::relabel::relabel;
 
-const ADDRESS: &str = "__address__";
 const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
@@ -34,7 +33,7 @@ pub(super) struct Target {
     pub(super) hash: u64,
 }
 
-/// What becomes of an address.
+/// What becomes of what was found.
 #[derive(Debug)]
 pub(super) enum Populated {
     Active(Box<Target>),
@@ -42,23 +41,23 @@ pub(super) enum Populated {
     Dropped(Labels),
 }
 
-/// Makes a target of each address of a group; a wrong one is an error text that names it.
+/// Makes a target of each one that a group lists; a wrong one is an error text that names it.
 pub(super) fn populate_group<'a>(
     group: &'a TargetGroup,
     config: &'a ScrapeConfig,
 ) -> impl Iterator<Item = Result<Populated, String>> + 'a {
-    group.targets.iter().enumerate().map(move |(i, address)| {
-        populate(address, group, config)
+    group.targets.iter().enumerate().map(move |(i, found)| {
+        populate(found, group, config)
             .map_err(|reason| format!("instance {i} in group {}: {reason}", group.source))
     })
 }
 
 fn populate(
-    address: &str,
+    found: &LabelMap,
     group: &TargetGroup,
     config: &ScrapeConfig,
 ) -> Result<Populated, String> {
-    let discovered = discovered_labels(address, group, config);
+    let discovered = discovered_labels(found, group, config);
     let mut labels = LabelsBuilder::from(&discovered);
     if !relabel(&mut labels, &config.relabel_configs) {
         return Ok(Populated::Dropped(discovered));
@@ -110,12 +109,11 @@ fn populate(
 }
 
 /// The labels that relabelling starts from: the target's, its group's, and the job's settings as labels.
-fn discovered_labels(address: &str, group: &TargetGroup, config: &ScrapeConfig) -> Labels {
+fn discovered_labels(found: &LabelMap, group: &TargetGroup, config: &ScrapeConfig) -> Labels {
     let mut labels = LabelsBuilder::default();
-    for (name, value) in &group.labels {
+    for (name, value) in group.labels.iter().chain(found) {
         labels.set(name, value);
     }
-    labels.set(ADDRESS, address);
     let interval = format_duration(config.scrape_interval);
     let timeout = format_duration(config.scrape_timeout);
     let mut settings = vec![

@@ -12,14 +12,9 @@ impl Message {
         self.bytes
     }
 
-    /// The number of bytes written so far.
-    pub fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// Whether nothing was written so far.
-    pub fn is_empty(&self) -> bool {
-        self.bytes.is_empty()
+    /// Adds the fields of another message to this one.
+    pub fn append(&mut self, other: Self) {
+        self.bytes.extend_from_slice(&other.bytes);
     }
 
     /// The encoded message so far.

@@ -7,6 +7,7 @@ mod compare;
 mod damage;
 mod differential;
 mod faults;
+mod forwarded;
 mod interop;
 mod killed;
 mod pushed;

@@ -1,6 +1,7 @@
 //! The flags of `varve serve`, by Prometheus's names wherever one fits.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::builder::FalseyValueParser;
@@ -9,7 +10,7 @@ use varve_compactor::CompactorOptions;
 use varve_ingest::push::PushOptions;
 use varve_query::api::{ApiOptions, CorsOrigin, RemoteReadOptions};
 use varve_storage::StorageUrl;
-use varve_storage::wal::WalOptions;
+use varve_storage::wal::{WalHolds, WalOptions};
 
 use crate::archive::QueryLimits;
 use crate::arguments::duration;
@@ -142,9 +143,10 @@ impl ServeArguments {
         }
     }
 
-    pub(super) fn compactor_options(&self) -> CompactorOptions {
+    pub(super) fn compactor_options(&self, wal_holds: Arc<WalHolds>) -> CompactorOptions {
         let mut options = CompactorOptions {
             interval: self.compactor_interval,
+            wal_holds,
             ..CompactorOptions::default()
         };
         options.clean_up.grace = self.compactor_grace;

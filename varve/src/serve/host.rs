@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use varve_compactor::CompactorMetrics;
+use varve_ingest::forward::ForwardManager;
 use varve_ingest::push::PushReceiver;
 use varve_ingest::{Config, ScrapeManager};
 use varve_query::Engine;
@@ -26,7 +27,8 @@ use crate::version;
 
 /// The running parts, for whoever asks how they are.
 pub(super) struct Roles {
-    pub(super) scrapes: ScrapeManager,
+    pub(super) scrapes: Arc<ScrapeManager>,
+    pub(super) forward: ForwardManager,
     pub(super) wal: Arc<WalWriter>,
     pub(super) receiver: Arc<PushReceiver>,
     pub(super) compactor: Arc<CompactorMetrics>,
@@ -38,11 +40,13 @@ pub(super) struct Roles {
 impl Roles {
     /// Makes a configuration the one in force.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), String> {
+        for note in &config.notes {
+            tracing::warn!("not acted on: {note}");
+        }
         let interval = config.global.evaluation_interval.as_millis();
-        self.scrapes
-            .apply(config)
-            .await
-            .map_err(|e| e.to_string())?;
+        let failed = |e: varve_ingest::Error| e.to_string();
+        self.forward.apply(config).await.map_err(failed)?;
+        self.scrapes.apply(config).await.map_err(failed)?;
         self.engine
             .set_subquery_step_ms(i64::try_from(interval).unwrap_or(i64::MAX));
         Ok(())
@@ -126,7 +130,9 @@ impl Process {
             .wal
             .close()
             .await
-            .map_err(|e| Failure::error(format!("the last samples could not be written: {e}")))
+            .map_err(|e| Failure::error(format!("the last samples could not be written: {e}")))?;
+        self.roles.forward.shutdown().await;
+        Ok(())
     }
 }
 

@@ -26,12 +26,13 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use varve_compactor::Compactor;
+use varve_ingest::forward::{ForwardManager, ForwardOptions};
 use varve_ingest::push::{self, PushReceiver};
 use varve_ingest::{Config, ScrapeManager, ScrapeOptions};
 use varve_query::api::{self, HttpMetrics};
 use varve_storage::keys::TenantKeys;
 use varve_storage::store::{Store, probe_conditional_put};
-use varve_storage::wal::WalWriter;
+use varve_storage::wal::{WalHolds, WalWriter};
 
 pub(crate) use self::arguments::ServeArguments;
 use self::host::{Process, Roles};
@@ -60,12 +61,24 @@ pub(crate) async fn run(
     let wal = Arc::new(wal);
     let receiver = Arc::new(PushReceiver::new(wal.clone(), arguments.push_options()));
     let scrapes = ScrapeManager::new(wal.clone(), ScrapeOptions::default());
-    let compactor = Compactor::new(store.clone(), keys.clone(), arguments.compactor_options());
-    let stop_compactor = CancellationToken::new();
-    let compaction = {
-        let (compactor, stop) = (compactor.clone(), stop_compactor.clone());
-        tokio::spawn(async move { compactor.run_loop(stop).await })
+    let scrapes = Arc::new(scrapes);
+    let holds = Arc::new(WalHolds::default());
+    let forward = {
+        let scrapes = scrapes.clone();
+        ForwardManager::new(ForwardOptions {
+            store: store.objects(),
+            keys: keys.clone(),
+            shard: wal.shard(),
+            wal: wal.metrics().clone(),
+            holds: holds.clone(),
+            metadata: Arc::new(move || {
+                let targets = scrapes.metadata().into_iter();
+                targets.flat_map(|target| target.metadata).collect()
+            }),
+        })
     };
+    let compactor_options = arguments.compactor_options(holds);
+    let compactor = Compactor::new(store.clone(), keys.clone(), compactor_options);
 
     let (wish, mut wishes) = mpsc::unbounded_channel();
     signals::listen(wish.clone())?;
@@ -73,6 +86,7 @@ pub(crate) async fn run(
     let engine = archive::engine(&store, &keys, &arguments.query);
     let roles = Roles {
         scrapes,
+        forward,
         wal,
         receiver: receiver.clone(),
         compactor: compactor.metrics(),
@@ -84,6 +98,12 @@ pub(crate) async fn run(
         .apply(&config)
         .await
         .map_err(|e| Failure::error(format!("cannot start scraping: {e}")))?;
+    // Not before it is known what is still to be forwarded.
+    let stop_compactor = CancellationToken::new();
+    let compaction = {
+        let stop = stop_compactor.clone();
+        tokio::spawn(async move { compactor.run_loop(stop).await })
+    };
     let process = Arc::new(Process::new(
         &arguments, address, flags, config, roles, wish,
     ));

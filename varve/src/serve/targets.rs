@@ -2,10 +2,11 @@
 
 use std::time::UNIX_EPOCH;
 
+use varve_ingest::discovery::DiscoveryMetrics;
 use varve_ingest::scrape::{self, ScrapeMetrics, TargetsSnapshot};
 use varve_query::api::{ActiveTarget, DroppedTarget, TargetHealth, Targets, WallTime};
 
-use super::exposition::Exposition;
+use super::exposition::{Exposition, Sample};
 
 /// The targets in the API's form.
 pub(super) fn shown(snapshot: TargetsSnapshot) -> Targets {
@@ -127,12 +128,41 @@ pub(super) fn write_metrics(exposition: &mut Exposition<'_>, metrics: &ScrapeMet
             "Targets whose labels or settings were wrong.",
             &metrics.targets_invalid,
         ),
-        (
-            "varve_scrape_file_discovery_errors_total",
-            "Reads of discovery files that failed.",
-            &metrics.file_discovery_errors,
-        ),
     ] {
         exposition.atomic(name, help, value);
     }
+    write_discovery_metrics(exposition, &metrics.discovery);
+}
+
+/// Counters about service discovery, by the names that Prometheus gives them.
+fn write_discovery_metrics(exposition: &mut Exposition<'_>, metrics: &DiscoveryMetrics) {
+    let failures = metrics.refresh_failures();
+    let labels: Vec<_> = failures.keys().map(|kind| [("mechanism", *kind)]).collect();
+    let samples: Vec<Sample<'_>> = labels
+        .iter()
+        .zip(failures.values())
+        .map(|(labels, count)| (&labels[..], *count as f64))
+        .collect();
+    exposition.family(
+        "prometheus_sd_refresh_failures_total",
+        "counter",
+        "Refreshes of target lists that failed, as a whole or in part.",
+        &samples,
+    );
+    let found = metrics.discovered_targets();
+    let labels: Vec<_> = found
+        .keys()
+        .map(|job| [("name", "scrape"), ("config", job.as_str())])
+        .collect();
+    let samples: Vec<Sample<'_>> = labels
+        .iter()
+        .zip(found.values())
+        .map(|(labels, count)| (&labels[..], *count as f64))
+        .collect();
+    exposition.family(
+        "prometheus_sd_discovered_targets",
+        "gauge",
+        "Targets found for a job, before relabelling.",
+        &samples,
+    );
 }

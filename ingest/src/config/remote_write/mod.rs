@@ -185,7 +185,13 @@ impl RemoteWriteConfig {
             message: fields
                 .read("protobuf_message", message)?
                 .unwrap_or(WriteMessage::V1),
-            http: HttpClientConfig::take(&mut fields, node, directory)?,
+            http: HttpClientConfig {
+                // Unless it is asked for.
+                enable_http2: fields
+                    .read_even_null("enable_http2", boolean)?
+                    .unwrap_or(false),
+                ..HttpClientConfig::take(&mut fields, node, directory)?
+            },
             queue: fields
                 .read("queue_config", QueueConfig::decode)?
                 .unwrap_or_default(),
@@ -193,9 +199,7 @@ impl RemoteWriteConfig {
                 .read("metadata_config", MetadataConfig::decode)?
                 .unwrap_or_default(),
         };
-        let mut unsupported = UNSUPPORTED.to_vec();
-        unsupported.extend(super::http::UNSUPPORTED);
-        fields.finish(&unsupported)?;
+        fields.finish(&UNSUPPORTED)?;
         Ok(config)
     }
 

@@ -1,6 +1,7 @@
 //! A receiver in the effective configuration.
 
-use crate::config::render::{Entries, Yaml, http, rule, shown_url};
+use crate::config::render::{http, rule, shown_url};
+use crate::config::write::{Entries, Yaml};
 use crate::config::{MetadataConfig, QueueConfig, RemoteWriteConfig};
 use crate::duration::format_duration;
 

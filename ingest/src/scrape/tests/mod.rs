@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic)]
 
+mod discovery;
 mod fixture;
 
 use std::sync::atomic::Ordering;
