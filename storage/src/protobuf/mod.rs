@@ -4,4 +4,5 @@
 //! with a string per label would take twenty times its size from whoever sends many short ones.
 
 pub mod encode;
+pub mod histogram;
 pub mod wire;

@@ -1,8 +1,8 @@
 //! The answer of type SAMPLES: one `prometheus.ReadResponse` in snappy's block format.
 
 use futures::StreamExt;
-use varve_storage::histogram::{CounterResetHint, Span};
 use varve_storage::protobuf::encode::Message;
+use varve_storage::protobuf::histogram::write_histogram;
 use varve_storage::{FloatHistogram, Labels, SampleValue, is_stale_nan};
 
 use super::super::backend::{LabelQuery, QueryBackend};
@@ -95,7 +95,7 @@ fn write_samples(series: &mut Message, samples: &RawSamples) {
     }
     for (time_ms, value) in with_stale_histograms(samples) {
         if let SampleValue::Histogram(histogram) = value {
-            series.message(4, |out| write_histogram(out, time_ms, &histogram));
+            series.message(4, |out| write_histogram(out, time_ms, 0, &histogram));
         }
     }
 }
@@ -123,38 +123,4 @@ pub(super) fn with_stale_histograms(
         behind_histogram = matches!(value, SampleValue::Histogram(_));
         (time_ms, value)
     })
-}
-
-/// A `prometheus.Histogram` with float counts.
-fn write_histogram(out: &mut Message, time_ms: i64, histogram: &FloatHistogram) {
-    let spans = |out: &mut Message, number, spans: &[Span]| {
-        for span in spans {
-            out.message(number, |out| {
-                out.sint32(1, span.offset);
-                out.uint64(2, u64::from(span.length));
-            });
-        }
-    };
-    // The two counts say by their presence that they are floats.
-    out.double_always(2, histogram.count);
-    out.double(3, histogram.sum);
-    out.sint32(4, histogram.schema);
-    out.double(5, histogram.zero_threshold);
-    out.double_always(7, histogram.zero_count);
-    spans(out, 8, &histogram.negative_spans);
-    out.doubles(10, &histogram.negative_buckets);
-    spans(out, 11, &histogram.positive_spans);
-    out.doubles(13, &histogram.positive_buckets);
-    out.uint64(14, hint_number(histogram.counter_reset_hint));
-    out.int64(15, time_ms);
-    out.doubles(16, &histogram.custom_values);
-}
-
-fn hint_number(hint: CounterResetHint) -> u64 {
-    match hint {
-        CounterResetHint::Unknown => 0,
-        CounterResetHint::CounterReset => 1,
-        CounterResetHint::NotCounterReset => 2,
-        CounterResetHint::Gauge => 3,
-    }
 }
