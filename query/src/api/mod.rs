@@ -14,6 +14,7 @@
 pub mod backend;
 mod cardinality;
 mod cors;
+mod federate;
 mod labels;
 mod landing;
 mod lifecycle;
@@ -100,7 +101,7 @@ impl Api {
     }
 }
 
-/// The whole site: the API under `/api/v1`, life cycle and health under `/-`, `/metrics`, and a landing page. `others` are the routes of
+/// The whole site: the API under `/api/v1`, `/federate`, life cycle and health under `/-`, `/metrics`, and a landing page. `others` are the routes of
 /// other parts of the process, which get the same metrics, paths and CORS.
 pub fn router(
     backend: Arc<dyn QueryBackend>,
@@ -152,6 +153,7 @@ pub fn router(
         .layer(ready());
     Router::new()
         .nest("/api/v1", v1)
+        .route("/federate", get(federate::federate).layer(ready()))
         .route("/", get(landing::page))
         .route("/version", get(status::version))
         .route("/metrics", get(lifecycle::metrics))
