@@ -77,7 +77,7 @@ pub(super) fn version_2(batch: &Batch, families: &Families) -> Vec<u8> {
     for symbol in &symbols.texts {
         request.bytes(4, symbol.as_bytes());
     }
-    request.append(all);
+    request.append(&all);
     request.into_bytes()
 }
 

@@ -13,7 +13,7 @@ impl Message {
     }
 
     /// Adds the fields of another message to this one.
-    pub fn append(&mut self, other: Self) {
+    pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
     }
 

@@ -2,9 +2,10 @@
 //!
 //! A request holds queries, each of them matchers and a range of time; the answer has the stored samples of every series, stale markers
 //! among them. Series get the external labels that they lack, and matchers for external labels are undone ([`request`]). There are two
-//! types of answers: all samples in one message ([`samples`]), and chunks of samples in a stream of frames.
+//! types of answers: all samples in one message ([`samples`]), and chunks of samples in a stream of frames ([`chunks`]).
 
 mod blocks;
+mod chunks;
 mod request;
 mod samples;
 
@@ -14,12 +15,12 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt, stream};
 use thiserror::Error;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use varve_storage::Labels;
 
-use self::request::{REQUEST_BYTES_MAX, ReadRequest};
+use self::request::{REQUEST_BYTES_MAX, ReadRequest, STREAMED_XOR_CHUNKS};
 use super::Api;
 use super::routing::plain_error_of;
 use crate::selector::SelectorSpec;
@@ -100,14 +101,17 @@ pub(super) async fn read(State(api): State<Api>, request: Request) -> Response {
 
 async fn answer(api: Api, body: Body) -> Result<Response, ReadError> {
     let place = Arc::clone(api.read_places()).acquire_owned();
-    let _place = place.await.map_err(|_| ReadError::Stopping)?;
+    let place = place.await.map_err(|_| ReadError::Stopping)?;
     let body = received(body).await.map_err(ReadError::BadRequest)?;
     let request = request::decode(&body).map_err(ReadError::BadRequest)?;
     drop(body);
-    request.response_type().map_err(ReadError::BadRequest)?;
+    let response_type = request.response_type().map_err(ReadError::BadRequest)?;
     let external = api.host().external_labels();
     let selections = selections(&request, &external).map_err(ReadError::Matcher)?;
     drop(request);
+    if response_type == STREAMED_XOR_CHUNKS {
+        return stream_chunks(api, selections, external, place).await;
+    }
     let samples_max = api.options().remote_read.samples_max;
     let body = samples::respond(api.backend(), selections, &external, samples_max).await?;
     const NAMES: [(HeaderName, &str); 2] = [
@@ -115,6 +119,25 @@ async fn answer(api: Api, body: Body) -> Result<Response, ReadError> {
         (header::CONTENT_ENCODING, "snappy"),
     ];
     Ok((NAMES, body).into_response())
+}
+
+/// An answer in chunks. What goes wrong before the first frame is an error; later the connection is cut, so that nobody takes a part for all.
+async fn stream_chunks(
+    api: Api,
+    selections: Vec<Selection>,
+    external: Labels,
+    place: OwnedSemaphorePermit,
+) -> Result<Response, ReadError> {
+    let mut frames = chunks::frames(api, selections, external).boxed();
+    let first = frames.next().await.transpose()?;
+    let rest = frames.inspect_err(move |error| {
+        // Held until the last frame is sent.
+        let _place = &place;
+        tracing::warn!(%error, "a remote read was cut off");
+    });
+    let body = Body::from_stream(stream::iter(first.map(Ok)).chain(rest));
+    let kind = "application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse";
+    Ok(([(header::CONTENT_TYPE, kind)], body).into_response())
 }
 
 /// The body up to the limit. What is longer is cut, as Prometheus does it, and found corrupt.

@@ -76,11 +76,14 @@ async fn result(
 /// The field `labels` of a `TimeSeries` and of a `ChunkedSeries`.
 pub(super) fn write_labels(series: &mut Message, labels: &Labels, external: &Labels) {
     for (name, value) in merged(labels, external) {
-        series.message(1, |label| {
-            label.string(1, name);
-            label.string(2, value);
-        });
+        series.message(1, |label| write_label(label, name, value));
     }
+}
+
+/// A `Label`.
+pub(super) fn write_label(label: &mut Message, name: &str, value: &str) {
+    label.string(1, name);
+    label.string(2, value);
 }
 
 fn write_samples(series: &mut Message, samples: &RawSamples) {

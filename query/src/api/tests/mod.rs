@@ -335,19 +335,23 @@ impl Site {
         Site::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut ApiOptions)) -> Site {
-        Site::over(MemoryArchive::default(), change).await
-    }
-
-    async fn over(archive: MemoryArchive, change: impl FnOnce(&mut ApiOptions)) -> Site {
-        let mut options = ApiOptions {
+    fn options() -> ApiOptions {
+        ApiOptions {
             query_timeout: Duration::from_secs(120),
             query_concurrency: 20,
             cors_origin: CorsOrigin::new(".*").unwrap(),
             lifecycle: false,
             lookback: Duration::from_secs(300),
             remote_read: RemoteReadOptions::default(),
-        };
+        }
+    }
+
+    async fn with(change: impl FnOnce(&mut ApiOptions)) -> Site {
+        Site::over(MemoryArchive::default(), change).await
+    }
+
+    async fn over(archive: MemoryArchive, change: impl FnOnce(&mut ApiOptions)) -> Site {
+        let mut options = Self::options();
         change(&mut options);
         let backend = Arc::new(Backend::over(archive));
         let process = Arc::new(Process::default());

@@ -1,7 +1,10 @@
 //! Remote read, to the byte.
 
 use varve_storage::protobuf::encode::Message;
+use varve_storage::protobuf::wire::Fields;
 use varve_storage::{FloatHistogram, stale_nan};
+
+use axum::extract::State;
 
 use super::*;
 
@@ -223,4 +226,222 @@ async fn what_cannot_be_answered_is_refused_in_prometheuss_words() {
     assert_eq!(answer.header("allow"), Some("OPTIONS, POST"));
     site.process.starting.store(true, Ordering::SeqCst);
     assert_eq!(site.read(&twice).await.0.status, 503);
+}
+
+/// A chunk of a frame.
+#[derive(Debug)]
+struct Chunk {
+    series: Vec<(String, String)>,
+    query: i64,
+    frame: usize,
+    min_ms: i64,
+    max_ms: i64,
+    samples: Vec<varve_tsdb::Sample>,
+}
+
+/// The chunks of a stream of frames, whose lengths and checksums are right.
+fn chunks(mut stream: &[u8]) -> Vec<Chunk> {
+    let mut all = Vec::new();
+    let mut number = 0;
+    while !stream.is_empty() {
+        let (mut length, mut shift) = (0, 0);
+        while let Some((byte, rest)) = stream.split_first() {
+            stream = rest;
+            length |= usize::from(byte & 0x7f) << shift;
+            shift += 7;
+            if byte & 0x80 == 0 {
+                break;
+            }
+        }
+        let (checksum, rest) = stream.split_at(4);
+        let (message, rest) = rest.split_at(length);
+        stream = rest;
+        assert_eq!(checksum, varve_tsdb::crc32c(message).to_be_bytes());
+        let mut frame = Vec::new();
+        let mut series = Vec::new();
+        let mut query = 0;
+        let mut fields = Fields::new(message);
+        while let Some(field) = fields.next().unwrap() {
+            if field.number == 2 {
+                query = field.int64().unwrap();
+                continue;
+            }
+            let mut fields = field.message().unwrap();
+            while let Some(field) = fields.next().unwrap() {
+                let inner = numbers_and_bytes(field.message().unwrap());
+                let text = |n: usize| String::from_utf8(inner.1[n].to_vec()).unwrap();
+                if field.number == 1 {
+                    series.push((text(0), text(1)));
+                    continue;
+                }
+                let encoding = varve_tsdb::Encoding::from_byte(inner.0[2] as u8).unwrap();
+                let data = inner.1[0].to_vec().into();
+                let samples = varve_tsdb::ChunkSamples::new(encoding, data).unwrap();
+                frame.push(Chunk {
+                    series: Vec::new(),
+                    query: 0,
+                    frame: number,
+                    min_ms: inner.0[0] as i64,
+                    max_ms: inner.0[1] as i64,
+                    samples: samples.map(|sample| sample.unwrap()).collect(),
+                });
+            }
+        }
+        for chunk in &mut frame {
+            chunk.series.clone_from(&series);
+            chunk.query = query;
+        }
+        all.extend(frame);
+        number += 1;
+    }
+    all
+}
+
+/// The integers and the texts of a message, in order.
+fn numbers_and_bytes(mut fields: Fields<'_>) -> (Vec<u64>, Vec<&[u8]>) {
+    let (mut numbers, mut texts) = (Vec::new(), Vec::new());
+    while let Some(field) = fields.next().unwrap() {
+        match field.bytes() {
+            Ok(bytes) => texts.push(bytes),
+            Err(_) => numbers.push(field.uint64().unwrap()),
+        }
+    }
+    (numbers, texts)
+}
+
+#[tokio::test]
+async fn a_frame_has_a_length_a_checksum_and_a_message() {
+    let site = Site::over(archive(), |_| {}).await;
+    let body = request(
+        &[
+            (0, 9_999, &[(0, "__name__", "none")], ""),
+            (0, 9_999, &[(0, "__name__", "up")], ""),
+        ],
+        &[9, 1, 0],
+    );
+    let (answer, body) = site.read(&body).await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(
+        answer.header("content-type"),
+        Some("application/x-streamed-protobuf; proto=prometheus.ChunkedReadResponse")
+    );
+    assert_eq!(answer.header("content-encoding"), None);
+    let message = [
+        // Labels, and one chunk from 1,500 to 1,500, encoded as XOR, with one sample.
+        "0a32".to_owned(),
+        format!("0a0e0a{}12{}", text("__name__"), text("up")),
+        format!("0a080a{}12{}", text("job"), text("a")),
+        "121608dc0b10dc0b1801220c".to_owned(),
+        "0001b8170000000000000000".to_owned(),
+        "1001".to_owned(),
+    ]
+    .concat();
+    let bytes: Vec<u8> = (0..message.len() / 2)
+        .map(|i| u8::from_str_radix(&message[2 * i..2 * i + 2], 16).unwrap())
+        .collect();
+    let checksum = format!("{:08x}", varve_tsdb::crc32c(&bytes));
+    assert_eq!(
+        hex(&body),
+        format!("{:02x}{checksum}{message}", bytes.len())
+    );
+}
+
+#[tokio::test]
+async fn chunks_have_every_sample_and_stale_markers_of_both_kinds() {
+    let site = Site::over(archive(), |options| options.remote_read.samples_max = 1).await;
+    *site.process.external_labels.lock().unwrap() = Labels::from_pairs([("a", "z")]);
+    let body = request(&[(1_000, 4_001, &[(0, "__name__", "m")], "")], &[1]);
+    let chunks = chunks(&site.read(&body).await.1);
+    let labels = [
+        ("__name__", "m"),
+        ("a", "z"),
+        ("job", "a"),
+        ("region", "us"),
+    ];
+    let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert!(
+        chunks
+            .iter()
+            .all(|chunk| chunk.series == labels && chunk.query == 0)
+    );
+    let times: Vec<_> = chunks
+        .iter()
+        .map(|c| (c.min_ms, c.max_ms, c.frame))
+        .collect();
+    assert_eq!(
+        times,
+        [(1_000, 2_000, 0), (3_000, 4_000, 0), (4_001, 4_001, 0)]
+    );
+    let values = chunks.iter().flat_map(|chunk| &chunk.samples);
+    let values: Vec<String> = values
+        .map(|sample| match &sample.value {
+            SampleValue::Float(value) => format!("{:x}", value.to_bits()),
+            SampleValue::Histogram(h) => format!("{} {:x}", h.count, h.sum.to_bits()),
+        })
+        .collect();
+    let stale = "7ff0000000000002";
+    let stale_histogram = format!("0 {stale}");
+    let expected = [
+        "3ff8000000000000",
+        stale,
+        "3 4012000000000000",
+        &stale_histogram,
+        "4022000000000000",
+    ];
+    assert_eq!(values, expected);
+}
+
+#[tokio::test]
+async fn series_are_split_into_frames_and_never_share_one() {
+    let labels = |name: &str| Labels::from_pairs([("__name__", name)]);
+    let samples: Vec<(i64, f64)> = (0..1_000).map(|t| (t, (t * t) as f64)).collect();
+    let archive = MemoryArchive::new([(labels("b"), samples.clone()), (labels("a"), samples)]);
+    let everything: &[(u64, &str, &str)] = &[(2, "__name__", ".+")];
+    let body = request(&[(10, 989, everything, "")], &[1]);
+    for (frame_bytes, frames) in [(1 << 20, 2), (1_000, 6), (0, 18)] {
+        let site = Site::over(archive.clone(), |options| {
+            options.remote_read.frame_bytes = frame_bytes;
+        });
+        let chunks = chunks(&site.await.read(&body).await.1);
+        assert_eq!(chunks.last().unwrap().frame + 1, frames, "{frame_bytes}");
+        let names: Vec<_> = chunks
+            .iter()
+            .map(|chunk| chunk.series[0].1.as_str())
+            .collect();
+        assert_eq!(names, [["a"; 9], ["b"; 9]].concat());
+        for series in chunks.chunks(9) {
+            let samples = series.iter().flat_map(|chunk| &chunk.samples);
+            let times: Vec<i64> = samples.map(|sample| sample.timestamp_ms).collect();
+            assert_eq!(times, (10..990).collect::<Vec<_>>());
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_request_has_its_place_until_its_answer_is_sent() {
+    let read_places = Arc::new(Semaphore::new(1));
+    let api = Api(Arc::new(Shared {
+        backend: Arc::new(Backend::over(archive())),
+        host: Arc::new(Process::default()),
+        options: Site::options(),
+        query_places: Semaphore::new(1),
+        read_places: Arc::clone(&read_places),
+        metrics: Arc::default(),
+    }));
+    for accepted in [0, 1] {
+        let body = request(&[(0, 9_999, &[(0, "__name__", "up")], "")], &[accepted]);
+        let request = axum::extract::Request::new(axum::body::Body::from(body));
+        let place = read_places.try_acquire().unwrap();
+        let mut answer = Box::pin(super::super::remote_read::read(State(api.clone()), request));
+        assert!(futures::poll!(&mut answer).is_pending(), "it did not wait");
+        drop(place);
+        let answer = answer.await;
+        assert_eq!(answer.status(), 200);
+        if accepted == 1 {
+            assert_eq!(read_places.available_permits(), 0);
+        }
+        let body = axum::body::to_bytes(answer.into_body(), usize::MAX).await;
+        assert!(!body.unwrap().is_empty());
+        assert_eq!(read_places.available_permits(), 1);
+    }
 }
