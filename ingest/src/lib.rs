@@ -16,7 +16,6 @@ pub mod exposition;
 pub mod forward;
 mod http_client;
 pub mod names;
-mod proto;
 pub mod push;
 pub mod relabel;
 pub mod scrape;

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use varve_promql::ParseOptions;
-use varve_query::api::{self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RuntimeInfo};
+use varve_query::api::{
+    self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RemoteReadOptions, RuntimeInfo,
+};
 use varve_query::{Engine, EngineOptions, StoredArchive};
 use varve_storage::keys::TenantKeys;
 use varve_storage::{StorageUrl, Store};
@@ -119,6 +121,8 @@ impl QueryLimits {
             query_concurrency: self.max_concurrency,
             cors_origin: CorsOrigin::any(),
             lifecycle: false,
+            lookback: self.lookback,
+            remote_read: RemoteReadOptions::default(),
         }
     }
 }

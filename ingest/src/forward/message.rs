@@ -2,11 +2,11 @@
 
 use std::collections::HashMap;
 
-use varve_storage::histogram::{CounterResetHint, FloatHistogram, Span};
 use varve_storage::{Labels, MetricMetadata, MetricType, SampleValue};
 
 use super::outgoing::{Batch, OutgoingSeries};
-use crate::proto::encode::Message;
+use varve_storage::protobuf::encode::Message;
+use varve_storage::protobuf::histogram::write_histogram;
 
 /// What is known about metric families, for the messages of version 2.
 pub(super) type Families = HashMap<String, MetricMetadata>;
@@ -26,7 +26,7 @@ pub(super) fn version_1(batch: &Batch) -> Vec<u8> {
                         sample.int64(2, *time_ms);
                     }),
                     SampleValue::Histogram(value) => {
-                        message.message(4, |message| histogram(message, *time_ms, 0, value));
+                        message.message(4, |message| write_histogram(message, *time_ms, 0, value));
                     }
                 }
             }
@@ -77,7 +77,7 @@ pub(super) fn version_2(batch: &Batch, families: &Families) -> Vec<u8> {
     for symbol in &symbols.texts {
         request.bytes(4, symbol.as_bytes());
     }
-    request.append(all);
+    request.append(&all);
     request.into_bytes()
 }
 
@@ -97,7 +97,9 @@ fn series_2(
                 sample.int64(3, *start_ms);
             }),
             SampleValue::Histogram(value) => {
-                message.message(3, |message| histogram(message, *time_ms, *start_ms, value));
+                message.message(3, |message| {
+                    write_histogram(message, *time_ms, *start_ms, value)
+                });
             }
         }
     }
@@ -158,40 +160,6 @@ impl Symbols {
             refs.push(self.number(value));
         }
         refs
-    }
-}
-
-/// A histogram with float counts, which both versions write alike.
-fn histogram(message: &mut Message, time_ms: i64, start_ms: i64, histogram: &FloatHistogram) {
-    message.double_always(2, histogram.count);
-    message.double(3, histogram.sum);
-    message.sint32(4, histogram.schema);
-    message.double(5, histogram.zero_threshold);
-    message.double_always(7, histogram.zero_count);
-    spans(message, 8, &histogram.negative_spans);
-    message.doubles(10, &histogram.negative_buckets);
-    spans(message, 11, &histogram.positive_spans);
-    message.doubles(13, &histogram.positive_buckets);
-    message.uint64(
-        14,
-        match histogram.counter_reset_hint {
-            CounterResetHint::Unknown => 0,
-            CounterResetHint::CounterReset => 1,
-            CounterResetHint::NotCounterReset => 2,
-            CounterResetHint::Gauge => 3,
-        },
-    );
-    message.int64(15, time_ms);
-    message.doubles(16, &histogram.custom_values);
-    message.int64(17, start_ms);
-}
-
-fn spans(message: &mut Message, number: u32, spans: &[Span]) {
-    for span in spans {
-        message.message(number, |message| {
-            message.sint32(1, span.offset);
-            message.uint64(2, u64::from(span.length));
-        });
     }
 }
 

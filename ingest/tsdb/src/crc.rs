@@ -66,8 +66,8 @@ impl Crc32c {
     }
 }
 
-/// The checksum of some bytes.
-pub(crate) fn crc32c(bytes: &[u8]) -> u32 {
+/// The CRC-32C (Castagnoli) of some bytes.
+pub fn crc32c(bytes: &[u8]) -> u32 {
     let mut crc = Crc32c::new();
     crc.update(bytes);
     crc.finish()

@@ -25,7 +25,7 @@
 //! [`import_prometheus`] and [`import_thanos`], which cut samples into appends and keep the record.
 //!
 //! Writing: [`export_block`] or [`BlockWriter`] → `write` (chunks, then the index, then the description). [`OpenMetricsWriter`]
-//! writes text.
+//! writes text. [`encode_chunks`] makes chunks for others than blocks.
 //!
 //! # Functions that block
 //! [`Block`], [`Head`] and [`BlockWriter`] do; imports and [`export_block`] are asynchronous and put that work on threads of
@@ -50,6 +50,7 @@ mod write;
 
 pub use block::{Block, BlockSamples, BlockSeries, ChunkMeta, SeriesCursor};
 pub use chunk::{ChunkSamples, Encoding, Sample};
+pub use crc::crc32c;
 pub use error::{DecodeError, Error, Result};
 pub use export::{
     BLOCK_RANGE_MS, OpenMetricsCounts, OpenMetricsWriter, StaleMarkers, block_ranges, blocks_in,
@@ -63,4 +64,4 @@ pub use import::{
 pub use meta::{BlockDescription, BlockMeta, BlockStats, Compaction, Downsample, Thanos, Ulid};
 pub use source::Folder;
 pub use tombstones::Tombstones;
-pub use write::{BlockOptions, BlockWriter};
+pub use write::{BlockOptions, BlockWriter, EncodedChunk, encode_chunks};

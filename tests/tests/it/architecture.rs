@@ -21,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "varve-promql",
             "varve-storage",
             "varve-table",
+            "varve-tsdb",
         ],
     ),
     ("varve", EVERYTHING),

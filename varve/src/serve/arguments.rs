@@ -9,7 +9,7 @@ use clap::{ArgAction, Args};
 use varve_compactor::CompactorOptions;
 use varve_ingest::ScrapeOptions;
 use varve_ingest::push::PushOptions;
-use varve_query::api::{ApiOptions, CorsOrigin};
+use varve_query::api::{ApiOptions, CorsOrigin, RemoteReadOptions};
 use varve_storage::StorageUrl;
 use varve_storage::wal::{WalHolds, WalOptions};
 
@@ -93,6 +93,9 @@ pub(crate) struct ServeArguments {
     #[command(flatten)]
     pub(crate) query: QueryLimits,
 
+    #[command(flatten)]
+    remote_read: RemoteReadLimits,
+
     /// Time between two compactions
     #[arg(
         long = "compactor.interval",
@@ -164,7 +167,49 @@ impl ServeArguments {
         Ok(ApiOptions {
             cors_origin,
             lifecycle: self.lifecycle,
+            remote_read: self.remote_read.options(),
             ..self.query.api_options()
         })
+    }
+}
+
+/// What requests of remote read may use.
+#[derive(Clone, Copy, Debug, Args)]
+struct RemoteReadLimits {
+    /// Maximum number of samples that one query of remote read may return; 0 means no limit. Streamed answers have none
+    #[arg(
+        long = "storage.remote.read-sample-limit",
+        env = "VARVE_STORAGE_REMOTE_READ_SAMPLE_LIMIT",
+        value_name = "COUNT",
+        default_value_t = 50_000_000
+    )]
+    samples_max: usize,
+
+    /// Maximum number of remote read requests answered concurrently; 0 means no limit
+    #[arg(
+        long = "storage.remote.read-concurrent-limit",
+        env = "VARVE_STORAGE_REMOTE_READ_CONCURRENT_LIMIT",
+        value_name = "COUNT",
+        default_value_t = 10
+    )]
+    concurrency: usize,
+
+    /// Maximum number of bytes in a frame of a streamed answer of remote read
+    #[arg(
+        long = "storage.remote.read-max-bytes-in-frame",
+        env = "VARVE_STORAGE_REMOTE_READ_MAX_BYTES_IN_FRAME",
+        value_name = "BYTES",
+        default_value_t = 1 << 20
+    )]
+    frame_bytes: usize,
+}
+
+impl RemoteReadLimits {
+    fn options(self) -> RemoteReadOptions {
+        RemoteReadOptions {
+            samples_max: self.samples_max,
+            concurrency: self.concurrency,
+            frame_bytes: self.frame_bytes,
+        }
     }
 }

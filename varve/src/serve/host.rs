@@ -16,8 +16,8 @@ use varve_query::Engine;
 use varve_query::api::{
     BuildInfo, Host, HttpMetrics, RuntimeInfo, TargetMetadata, Targets, WallTime,
 };
-use varve_storage::Store;
 use varve_storage::wal::WalWriter;
+use varve_storage::{Labels, Store};
 
 use super::signals::Wish;
 use super::{ServeArguments, process, targets};
@@ -159,6 +159,11 @@ impl Host for Process {
     fn config_yaml(&self) -> String {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         config.to_yaml()
+    }
+
+    fn external_labels(&self) -> Labels {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.global.external_labels.clone()
     }
 
     fn flags(&self) -> BTreeMap<String, String> {

@@ -7,7 +7,7 @@ use varve_storage::histogram::{
 };
 
 use crate::exposition::{ExpositionError, ParsedExemplar};
-use crate::proto::wire::{Field, Fields, WireError};
+use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 impl From<WireError> for ExpositionError {
     fn from(error: WireError) -> Self {

@@ -19,7 +19,7 @@ use self::message::{
 use super::number::format_bound;
 use super::read::{Details, Exposed, ReadOptions, Visitor};
 use super::{Entry, ExpositionError, ParsedExemplar};
-use crate::proto::wire::Fields;
+use varve_storage::protobuf::wire::Fields;
 
 /// The sample at hand, for whoever wants its labels.
 struct Current<'a> {

@@ -6,7 +6,7 @@ use varve_storage::histogram::CounterResetHint;
 
 use super::*;
 use crate::exposition::Format;
-use crate::proto::encode::Message;
+use varve_storage::protobuf::encode::Message;
 
 /// Writes down what it is given.
 #[derive(Default)]

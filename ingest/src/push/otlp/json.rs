@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::schema::{FieldSchema, Kind, REQUEST, Schema};
 use super::tokens::{JsonError, Tokens};
-use crate::proto::encode::Message;
+use varve_storage::protobuf::encode::Message;
 
 /// Rewrites a request. `Err` says where and why it is no request. What is written takes about as much as `body`, and is refused if it has more than
 /// `bytes_max` bytes, which only long lists of short numbers reach.
@@ -168,7 +168,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::proto::wire::{Fields, Value};
+    use varve_storage::protobuf::wire::{Fields, Value};
 
     /// Fields as text, messages in braces where the bytes are one.
     fn shown(bytes: &[u8], depth: u32) -> String {

@@ -12,7 +12,7 @@ use super::OtlpError;
 use super::names::LabelNames;
 use super::value::attribute;
 use crate::config::OtlpConfig;
-use crate::proto::wire::Field;
+use varve_storage::protobuf::wire::Field;
 
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_NAMESPACE: &str = "service.namespace";

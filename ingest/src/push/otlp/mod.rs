@@ -36,7 +36,7 @@ use super::metrics::add;
 use super::routes::Refused;
 use super::{PushReceiver, StoreError};
 use crate::config::OtlpConfig;
-use crate::proto::wire::WireError;
+use varve_storage::protobuf::wire::WireError;
 
 /// What becomes of metrics with delta temporality.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

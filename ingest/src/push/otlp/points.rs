@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use super::OtlpError;
 use super::labels::Attributes;
 use super::value::attribute;
-use crate::proto::wire::{Field, Fields};
+use varve_storage::protobuf::wire::{Field, Fields};
 
 /// Buckets on one side of a histogram, and quantiles of a summary: far above what clients send, far below what a request could claim.
 const BUCKETS_MAX: usize = 1 << 16;

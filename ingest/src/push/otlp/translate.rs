@@ -10,8 +10,8 @@ use super::names::{LabelNames, MetricNames, NamedKind, unit_name};
 use super::points::{ExponentialPoint, HistogramPoint, NumberPoint, SummaryPoint, time_ns};
 use super::{OtlpDelta, OtlpError, Warning};
 use crate::config::OtlpConfig;
-use crate::proto::wire::{Field, Fields};
 use crate::push::{PushReceiver, RequestBuilder};
+use varve_storage::protobuf::wire::{Field, Fields};
 
 /// So many reasons are told; a request with as many is not read further.
 const REASONS_MAX: usize = 10;

@@ -7,7 +7,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
 use super::OtlpError;
-use crate::proto::wire::{Field, Fields, WireError};
+use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 /// Lists within lists are refused beyond this depth, since each level takes stack.
 const DEPTH_MAX: u32 = 40;
@@ -196,7 +196,7 @@ fn quote(text: &str, out: &mut String) {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::proto::encode::Message;
+    use varve_storage::protobuf::encode::Message;
 
     fn any(write: impl FnOnce(&mut Message)) -> Message {
         let mut message = Message::default();

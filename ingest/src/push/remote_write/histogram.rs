@@ -4,7 +4,7 @@ use varve_storage::histogram::{
     CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram, Span,
 };
 
-use crate::proto::wire::{Field, Fields, WireError};
+use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 /// A histogram with its time.
 #[derive(Debug)]

@@ -9,9 +9,9 @@ use proptest::prelude::*;
 use tower::ServiceExt;
 
 use super::*;
-use crate::proto::encode::Message;
 use crate::push::routes::router;
 use crate::push::tests::{MemorySink, receiver, shown};
+use varve_storage::protobuf::encode::Message;
 
 const V2: &str = "application/x-protobuf;proto=io.prometheus.write.v2.Request";
 

@@ -4,7 +4,7 @@ use varve_storage::columns::NO_START_MS;
 use varve_storage::{MetricMetadata, MetricType};
 
 use super::{Reading, histogram};
-use crate::proto::wire::{Field, Fields, WireError};
+use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 /// Reads a whole request. Labels, which belong to a series' samples, may come behind them, so every series is walked twice.
 pub(super) fn read(message: &[u8], reading: &mut Reading<'_>) -> Result<(), WireError> {

@@ -4,8 +4,8 @@ use varve_storage::{MetricMetadata, MetricType, SeriesRef};
 
 use super::v1::metric_type;
 use super::{Reading, histogram};
-use crate::proto::wire::{Field, Fields, WireError};
 use crate::push::RequestBuilder;
+use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 /// Reads a whole request. The table of symbols may come behind the series, so the message is walked twice.
 pub(super) fn read(message: &[u8], reading: &mut Reading<'_>) -> Result<(), WireError> {

@@ -4,7 +4,7 @@ use varve_storage::SampleValue;
 use varve_storage::histogram::CounterResetHint::{Gauge, NotCounterReset, Unknown};
 
 use super::*;
-use crate::proto::encode::Message;
+use varve_storage::protobuf::encode::Message;
 
 /// A body with one histogram: its count, and the differences of its buckets at a schema.
 fn body(kind: u64, schema: i32, deltas: &[i64]) -> Vec<u8> {

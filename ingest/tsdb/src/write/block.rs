@@ -6,7 +6,7 @@ use std::time::SystemTime;
 use varve_storage::{FloatHistogram, Labels, SampleValue, is_stale_nan};
 
 use super::chunk_files::{ChunkFiles, sync_folder};
-use super::cut::cut;
+use super::cut::encode_chunks;
 use super::index::IndexWriter;
 use crate::block::ChunkMeta;
 use crate::block::layout::{CHUNKS_FOLDER, INDEX_FILE};
@@ -109,7 +109,7 @@ impl BlockWriter {
                 SampleValue::Histogram(_) => self.stats.num_histogram_samples += 1,
             }
         }
-        for cut in cut(samples, self.options.start_timestamps) {
+        for cut in encode_chunks(samples, self.options.start_timestamps) {
             metas.push(ChunkMeta {
                 reference: chunks.append(cut.encoding, &cut.data)?,
                 min_time: cut.min_time,

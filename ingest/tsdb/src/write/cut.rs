@@ -18,13 +18,18 @@ use crate::chunk::{
 const CHUNK_SAMPLES_MAX: usize = 120;
 
 /// An encoded chunk.
-#[derive(Debug)]
-pub(super) struct Cut {
-    pub(super) encoding: Encoding,
-    pub(super) data: Vec<u8>,
-    pub(super) min_time: i64,
-    pub(super) max_time: i64,
-    pub(super) samples: usize,
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EncodedChunk {
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// Its data, as [`ChunkSamples`](crate::ChunkSamples) reads it.
+    pub data: Vec<u8>,
+    /// The time of its first sample in milliseconds.
+    pub min_time: i64,
+    /// The time of its last sample in milliseconds.
+    pub max_time: i64,
+    /// How many there are.
+    pub samples: usize,
 }
 
 /// The samples of the chunk that is being filled.
@@ -34,8 +39,12 @@ struct Filling {
     reset: Option<CounterReset>,
 }
 
-/// Cuts samples that ascend in time. Spans of histograms must fit their buckets.
-pub(super) fn cut(samples: impl IntoIterator<Item = Sample>, with_starts: bool) -> Vec<Cut> {
+/// Cuts samples that ascend in time into chunks. Spans of histograms must fit their buckets. Start timestamps are left out unless they are
+/// asked for: Prometheus reads them from version 3.14 on.
+pub fn encode_chunks(
+    samples: impl IntoIterator<Item = Sample>,
+    with_starts: bool,
+) -> Vec<EncodedChunk> {
     let mut cuts = Vec::new();
     let mut filling = Filling::default();
     for sample in samples {
@@ -102,7 +111,7 @@ fn goes_on(before: &SampleValue, sample: &SampleValue) -> bool {
     }
 }
 
-fn encode(filling: &Filling, with_starts: bool) -> Option<Cut> {
+fn encode(filling: &Filling, with_starts: bool) -> Option<EncodedChunk> {
     let (first, last) = (filling.samples.first()?, filling.samples.last()?);
     // Versions before 3.14 can read what has no start timestamps.
     let starts = with_starts
@@ -114,7 +123,7 @@ fn encode(filling: &Filling, with_starts: bool) -> Option<Cut> {
         SampleValue::Float(_) => encode_floats(&filling.samples, starts),
         SampleValue::Histogram(_) => encode_histograms(filling, starts),
     };
-    Some(Cut {
+    Some(EncodedChunk {
         encoding,
         data,
         min_time: first.timestamp_ms,

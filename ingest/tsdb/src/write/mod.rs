@@ -14,3 +14,4 @@ mod index;
 mod tests;
 
 pub use self::block::{BlockOptions, BlockWriter};
+pub use self::cut::{EncodedChunk, encode_chunks};

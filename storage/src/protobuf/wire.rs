@@ -10,7 +10,7 @@ const GROUP_DEPTH_MAX: u32 = 16;
 
 /// Bytes that are no message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub(crate) enum WireError {
+pub enum WireError {
     /// A field's bytes end after the message's.
     #[error("unexpected EOF")]
     Truncated,
@@ -30,7 +30,7 @@ pub(crate) enum WireError {
 
 /// The value of one field, before its type is known.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Value<'a> {
+pub enum Value<'a> {
     /// Integers, booleans and enumerations.
     Varint(u64),
     /// Doubles and 64-bit integers of fixed length.
@@ -43,24 +43,29 @@ pub(crate) enum Value<'a> {
 
 /// One field.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) struct Field<'a> {
-    pub(crate) number: u32,
-    pub(crate) value: Value<'a>,
+pub struct Field<'a> {
+    /// Its number in the message's definition.
+    pub number: u32,
+    /// What is behind its tag.
+    pub value: Value<'a>,
 }
 
 /// The fields of a message.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn new(message: &'a [u8]) -> Self {
+    /// The fields of an encoded message.
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
     /// The next field; `None` at the end. Groups, which were given up long ago, are passed over.
-    pub(crate) fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
+    // An iterator of results would go on after an error.
+    #[allow(clippy::should_implement_trait)]
+    pub fn next(&mut self) -> Result<Option<Field<'a>>, WireError> {
         loop {
             if self.rest.is_empty() {
                 return Ok(None);
@@ -157,7 +162,7 @@ impl<'a> Field<'a> {
     }
 
     /// A `uint64`, or an enumeration.
-    pub(crate) fn uint64(&self) -> Result<u64, WireError> {
+    pub fn uint64(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Varint(value) => Ok(value),
             _ => self.wrong(),
@@ -165,22 +170,22 @@ impl<'a> Field<'a> {
     }
 
     /// A `uint32`: of a longer integer the low bits count.
-    pub(crate) fn uint32(&self) -> Result<u32, WireError> {
+    pub fn uint32(&self) -> Result<u32, WireError> {
         Ok(self.uint64()? as u32)
     }
 
     /// An `int64`.
-    pub(crate) fn int64(&self) -> Result<i64, WireError> {
+    pub fn int64(&self) -> Result<i64, WireError> {
         Ok(self.uint64()? as i64)
     }
 
     /// A `sint32`.
-    pub(crate) fn sint32(&self) -> Result<i32, WireError> {
+    pub fn sint32(&self) -> Result<i32, WireError> {
         Ok(zigzag(u64::from(self.uint32()?)) as i32)
     }
 
     /// A `fixed64`.
-    pub(crate) fn fixed64(&self) -> Result<u64, WireError> {
+    pub fn fixed64(&self) -> Result<u64, WireError> {
         match self.value {
             Value::Fixed64(bits) => Ok(bits),
             _ => self.wrong(),
@@ -188,17 +193,17 @@ impl<'a> Field<'a> {
     }
 
     /// An `sfixed64`.
-    pub(crate) fn sfixed64(&self) -> Result<i64, WireError> {
+    pub fn sfixed64(&self) -> Result<i64, WireError> {
         Ok(self.fixed64()? as i64)
     }
 
     /// A `double`.
-    pub(crate) fn double(&self) -> Result<f64, WireError> {
+    pub fn double(&self) -> Result<f64, WireError> {
         Ok(f64::from_bits(self.fixed64()?))
     }
 
     /// Bytes, or a message.
-    pub(crate) fn bytes(&self) -> Result<&'a [u8], WireError> {
+    pub fn bytes(&self) -> Result<&'a [u8], WireError> {
         match self.value {
             Value::Bytes(bytes) => Ok(bytes),
             _ => self.wrong(),
@@ -206,22 +211,22 @@ impl<'a> Field<'a> {
     }
 
     /// The fields of a message.
-    pub(crate) fn message(&self) -> Result<Fields<'a>, WireError> {
+    pub fn message(&self) -> Result<Fields<'a>, WireError> {
         Ok(Fields::new(self.bytes()?))
     }
 
     /// A string.
-    pub(crate) fn string(&self) -> Result<&'a str, WireError> {
+    pub fn string(&self) -> Result<&'a str, WireError> {
         std::str::from_utf8(self.bytes()?).map_err(|_| WireError::InvalidUtf8)
     }
 
     /// Appends a repeated `double`, packed or a single one.
-    pub(crate) fn doubles(&self, into: &mut Vec<f64>) -> Result<(), WireError> {
+    pub fn doubles(&self, into: &mut Vec<f64>) -> Result<(), WireError> {
         self.fixed(|bits| into.push(f64::from_bits(bits)))
     }
 
     /// Appends a repeated `fixed64`, packed or a single one.
-    pub(crate) fn fixed64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
+    pub fn fixed64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
         self.fixed(|bits| into.push(bits))
     }
 
@@ -241,17 +246,17 @@ impl<'a> Field<'a> {
     }
 
     /// Appends a repeated `uint64`, packed or a single one.
-    pub(crate) fn uint64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
+    pub fn uint64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
         self.varints(|value| into.push(value))
     }
 
     /// Appends a repeated `sint64`, packed or a single one.
-    pub(crate) fn sint64s(&self, into: &mut Vec<i64>) -> Result<(), WireError> {
+    pub fn sint64s(&self, into: &mut Vec<i64>) -> Result<(), WireError> {
         self.varints(|value| into.push(zigzag(value)))
     }
 
     /// Appends a repeated `uint32`, packed or a single one.
-    pub(crate) fn uint32s(&self, into: &mut Vec<u32>) -> Result<(), WireError> {
+    pub fn uint32s(&self, into: &mut Vec<u32>) -> Result<(), WireError> {
         self.varints(|value| into.push(value as u32))
     }
 
