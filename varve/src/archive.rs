@@ -67,7 +67,7 @@ pub(crate) struct QueryLimits {
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
     /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps; of
-    /// ingestion: st-storage
+    /// ingestion: st-storage, otlp-deltatocumulative, otlp-native-delta-ingestion
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -92,8 +92,13 @@ impl Features {
                 "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
                 "promql-delayed-name-removal" => delayed_name_removal = true,
                 "use-start-timestamps" => use_start_timestamps = true,
-                // The first is about ingestion; the others are what Varve does in any case.
-                "st-storage" | "native-histograms" | "exemplar-storage" | "" => {}
+                // About ingestion, or what Varve does in any case.
+                "st-storage"
+                | "native-histograms"
+                | "exemplar-storage"
+                | "otlp-deltatocumulative"
+                | "otlp-native-delta-ingestion"
+                | "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
                 }
@@ -109,10 +114,26 @@ impl Features {
 }
 
 impl QueryLimits {
-    /// Whether start timestamps of scraped samples are stored.
-    pub(crate) fn stores_start_timestamps(&self) -> bool {
+    /// The limits of commands that read an archive themselves: somebody waits for the answer, and nobody else asks.
+    pub(crate) fn unhurried(features: Features) -> Self {
+        Self {
+            timeout: Duration::from_secs(3600),
+            max_samples: 50_000_000,
+            lookback: Duration::from_secs(300),
+            max_concurrency: 1,
+            features,
+        }
+    }
+
+    /// Whether any of these features is asked for.
+    pub(crate) fn has_feature(&self, features: &[&str]) -> bool {
         let mut names = self.features.names.iter();
-        names.any(|name| ["st-storage", "use-start-timestamps"].contains(&name.trim()))
+        names.any(|name| features.contains(&name.trim()))
+    }
+
+    /// How far back queries look for a sample.
+    pub(crate) fn lookback(&self) -> Duration {
+        self.lookback
     }
 
     pub(crate) fn api_options(&self) -> ApiOptions {
@@ -143,13 +164,7 @@ pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> 
 /// The API over an archive that is only read.
 pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum::Router, Failure> {
     let store = Store::open_existing(url).map_err(Failure::error)?;
-    let limits = QueryLimits {
-        timeout: Duration::from_secs(3600),
-        max_samples: 50_000_000,
-        lookback: Duration::from_secs(300),
-        max_concurrency: 1,
-        features,
-    };
+    let limits = QueryLimits::unhurried(features);
     let host = ReadOnlyHost {
         build_info: version::build_info(),
         runtime_info: RuntimeInfo::default(),

@@ -9,6 +9,8 @@ use clap::{ArgAction, Args};
 use varve_compactor::CompactorOptions;
 use varve_ingest::ScrapeOptions;
 use varve_ingest::push::PushOptions;
+use varve_ingest::push::gateway::GatewayOptions;
+use varve_ingest::push::otlp::OtlpDelta;
 use varve_query::api::{ApiOptions, CorsOrigin, RemoteReadOptions};
 use varve_storage::StorageUrl;
 use varve_storage::wal::{WalHolds, WalOptions};
@@ -81,6 +83,29 @@ pub(crate) struct ServeArguments {
     )]
     remote_write_receiver: bool,
 
+    /// Take metrics of OpenTelemetry under /api/v1/otlp/v1/metrics
+    #[arg(
+        long = "web.enable-otlp-receiver",
+        env = "VARVE_WEB_ENABLE_OTLP_RECEIVER",
+        value_name = "BOOL",
+        num_args = 0..=1,
+        require_equals = true,
+        default_value_t = true,
+        default_missing_value = "true",
+        action = ArgAction::Set
+    )]
+    otlp_receiver: bool,
+
+    /// How long after its last push a group of /metrics/job/… ends by itself
+    #[arg(
+        long = "push.group-expiry",
+        env = "VARVE_PUSH_GROUP_EXPIRY",
+        value_name = "DURATION",
+        default_value = "7d",
+        value_parser = duration
+    )]
+    push_group_expiry: Duration,
+
     /// How long what is pushed may wait for others before it is written and acknowledged [default: 500ms; 5s on S3]
     #[arg(
         long = "push.flush-interval",
@@ -132,7 +157,9 @@ impl ServeArguments {
 
     pub(super) fn scrape_options(&self) -> ScrapeOptions {
         ScrapeOptions {
-            start_timestamps: self.query.stores_start_timestamps(),
+            start_timestamps: self
+                .query
+                .has_feature(&["st-storage", "use-start-timestamps"]),
             ..ScrapeOptions::default()
         }
     }
@@ -147,7 +174,23 @@ impl ServeArguments {
         PushOptions {
             flush_wait,
             remote_write: self.remote_write_receiver,
+            otlp: self.otlp_receiver,
+            otlp_delta: match () {
+                () if self.query.has_feature(&["otlp-deltatocumulative"]) => {
+                    OtlpDelta::ToCumulative
+                }
+                () if self.query.has_feature(&["otlp-native-delta-ingestion"]) => OtlpDelta::Native,
+                () => OtlpDelta::Refused,
+            },
+            lookback: self.query.lookback(),
             ..PushOptions::default()
+        }
+    }
+
+    pub(super) fn gateway_options(&self) -> GatewayOptions {
+        GatewayOptions {
+            expire: Some(self.push_group_expiry).filter(|expiry| !expiry.is_zero()),
+            ..GatewayOptions::default()
         }
     }
 

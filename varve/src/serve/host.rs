@@ -45,6 +45,7 @@ impl Roles {
         }
         let interval = config.global.evaluation_interval.as_millis();
         let failed = |e: varve_ingest::Error| e.to_string();
+        self.receiver.set_otlp_config(config.otlp.clone());
         self.forward.apply(config).await.map_err(failed)?;
         self.scrapes.apply(config).await.map_err(failed)?;
         self.engine

@@ -43,6 +43,7 @@ pub(super) fn write(host: &Process, out: &mut String) {
     );
     super::targets::write_metrics(&mut exposition, host.roles.scrapes.metrics());
     push(&mut exposition, host.roles.receiver.metrics());
+    otlp(&mut exposition, host.roles.receiver.metrics());
     forward(&mut exposition, &host.roles.forward.metrics());
     wal(&mut exposition, &host.roles.wal.metrics().snapshot());
     compactor(&mut exposition, &host.roles.compactor);
@@ -95,6 +96,21 @@ fn push(exposition: &mut Exposition<'_>, metrics: &PushMetrics) {
         ),
     ] {
         exposition.atomic(name, help, value);
+    }
+}
+
+/// What the translation of OpenTelemetry's metrics found remarkable, under Prometheus's own name.
+fn otlp(exposition: &mut Exposition<'_>, metrics: &PushMetrics) {
+    let name = "prometheus_api_otlp_translation_warnings_total";
+    let help = "Warnings of the translation of OTLP metrics, by category.";
+    exposition.head(name, "counter", help);
+    for (category, value) in [
+        ("empty_data_points", &metrics.otlp_empty_data_points),
+        ("label_name_collision", &metrics.otlp_label_name_collisions),
+        ("zero_count_non_zero_sum", &metrics.otlp_zero_counts),
+    ] {
+        let value = value.load(Ordering::Relaxed) as f64;
+        exposition.sample(name, &[("category", category)], value);
     }
 }
 

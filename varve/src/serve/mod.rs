@@ -27,6 +27,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use varve_compactor::Compactor;
 use varve_ingest::forward::{ForwardManager, ForwardOptions};
+use varve_ingest::push::gateway::PushGateway;
 use varve_ingest::push::{self, PushReceiver};
 use varve_ingest::{Config, ScrapeManager};
 use varve_query::api::{self, HttpMetrics};
@@ -61,6 +62,15 @@ pub(crate) async fn run(
     let wal = Arc::new(wal);
     let receiver = Arc::new(PushReceiver::new(wal.clone(), arguments.push_options()));
     let scrapes = ScrapeManager::new(wal.clone(), arguments.scrape_options());
+    let gateway = PushGateway::open(
+        receiver.clone(),
+        store.objects(),
+        keys.clone(),
+        arguments.gateway_options(),
+    )
+    .await
+    .map_err(|e| Failure::error(format!("cannot read the groups that were pushed: {e}")))?;
+    let gateway = Arc::new(gateway);
     let scrapes = Arc::new(scrapes);
     let holds = Arc::new(WalHolds::default());
     let forward = {
@@ -107,12 +117,16 @@ pub(crate) async fn run(
     let process = Arc::new(Process::new(
         &arguments, address, flags, config, roles, wish,
     ));
+    let repeating = {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { gateway.run().await })
+    };
     let router = api::router(
         engine,
         process.clone(),
         http_metrics,
         arguments.api_options()?,
-        push::routes::router(receiver),
+        push::routes::router(receiver).merge(push::gateway::router(gateway.clone())),
     );
     tracing::info!(url = %format!("http://{address}/"), storage = %arguments.storage, "ready");
 
@@ -141,6 +155,7 @@ pub(crate) async fn run(
         }
     }
     stop_compactor.cancel();
+    repeating.abort();
     process.stop_writing().await?;
     stop_http.cancel();
     if tokio::time::timeout(DRAIN_TIMEOUT, http).await.is_err() {
