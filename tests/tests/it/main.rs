@@ -8,6 +8,7 @@ mod damage;
 mod differential;
 mod faults;
 mod forwarded;
+mod imported;
 mod interop;
 mod killed;
 mod pushed;

@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use varve_tests::exporter::{self, Exporter};
 use varve_tests::http_api::{Answer, ApiClient};
+use varve_tests::process;
 use varve_tests::prometheus::Prometheus;
 use varve_tests::random::Random;
 use varve_tests::remote_write;
@@ -132,4 +133,89 @@ async fn the_same_requests_give_the_same_samples() {
     let _varve = setup.start().await.unwrap();
     let ours = setup.client().instant(query, end_ms).await.unwrap();
     assert_eq!(ours.sorted().difference(&theirs, 0.0), None, "in the table");
+}
+
+/// OpenTelemetry's own SDK exports; its metrics are there under Prometheus's names.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "needs OpenTelemetry's SDK for Python: .ci/run end_to_end"]
+async fn metrics_of_the_opentelemetry_sdk_arrive() {
+    let modules = [
+        "opentelemetry.sdk.metrics",
+        "opentelemetry.exporter.otlp.proto.http",
+    ];
+    let Some(python) = process::python(&modules) else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let setup = ServerSetup::new(folder.path(), NOTHING_TO_SCRAPE).unwrap();
+    let setup = setup.arguments(&["--push.flush-interval=10ms"]);
+    let _varve = setup.start().await.unwrap();
+    let script = folder.path().join("opentelemetry_client.py");
+    std::fs::write(&script, include_str!("opentelemetry.py")).unwrap();
+    let endpoint = format!("{}/api/v1/otlp/v1/metrics", setup.base_url());
+    let ran = std::process::Command::new(python)
+        .arg(&script)
+        .arg(endpoint)
+        .output()
+        .unwrap();
+    assert!(
+        ran.status.success(),
+        "{}",
+        String::from_utf8_lossy(&ran.stderr)
+    );
+    let client = setup.client();
+    let now_ms = now_ms();
+    for (query, expected) in [
+        (r#"orders_total{kind="a",job="shop",instance="i1"}"#, 3.0),
+        (r#"queue_length{job="shop"}"#, -2.0),
+        (r#"latency_seconds_count{job="shop"}"#, 3.0),
+        (r#"latency_seconds_sum{job="shop"}"#, 302.0),
+        (r#"latency_seconds_bucket{job="shop",le="5"}"#, 2.0),
+        (
+            r#"histogram_count(fine_latency_milliseconds{job="shop"})"#,
+            3.0,
+        ),
+        (
+            r#"histogram_sum(fine_latency_milliseconds{job="shop"})"#,
+            302.0,
+        ),
+        (r#"target_info{job="shop",instance="i1"}"#, 1.0),
+    ] {
+        let number = client.number(query, now_ms).await.unwrap();
+        assert_eq!(number, expected, "{query}");
+    }
+}
+
+/// Lines of InfluxDB's protocol, and the push of a job.
+#[tokio::test]
+async fn lines_and_groups_are_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let setup = ServerSetup::new(folder.path(), NOTHING_TO_SCRAPE).unwrap();
+    let setup = setup.arguments(&["--push.flush-interval=10ms"]);
+    let varve = setup.start().await.unwrap();
+    let http = reqwest::Client::new();
+    let post = |path: &str, body: &'static str| {
+        let url = format!("{}{path}", setup.base_url());
+        http.post(url)
+            .body(body)
+            .header("content-type", "text/plain")
+            .send()
+    };
+    let answer = post("/write?db=d", "cpu,host=a user=1.5,idle=2i\n")
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 204);
+    let body = "# TYPE backup_seconds gauge\nbackup_seconds 12\n";
+    let answer = post("/metrics/job/backup/db/x", body).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    drop(varve);
+    let _varve = setup.start().await.unwrap();
+    for (query, expected) in [
+        (r#"cpu_user{host="a",db="d"}"#, 1.5),
+        (r#"cpu_idle{host="a"}"#, 2.0),
+        (r#"backup_seconds{job="backup",db="x"}"#, 12.0),
+    ] {
+        let number = setup.client().number(query, now_ms()).await.unwrap();
+        assert_eq!(number, expected, "{query}");
+    }
 }
