@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::dns::DnsConfig;
 use super::file::FileConfig;
 use super::http::HttpConfig;
 use super::kind::Kind;
@@ -16,7 +17,6 @@ const UNSUPPORTED: &[&str] = &[
     "azure",
     "consul",
     "digitalocean",
-    "dns",
     "docker",
     "dockerswarm",
     "ec2",
@@ -99,6 +99,7 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Dns(DnsConfig),
     File(FileConfig),
     Http(HttpConfig),
 }

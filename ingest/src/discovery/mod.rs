@@ -11,6 +11,7 @@
 //! Labels, defaults, checks and messages are Prometheus's.
 
 mod api_client;
+mod dns;
 mod file;
 mod http;
 mod kind;
@@ -30,6 +31,7 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::dns::DnsConfig;
 pub use self::file::FileConfig;
 pub use self::http::HttpConfig;
 pub use self::kinds::DiscoveryConfig;

@@ -4,4 +4,5 @@
 mod config;
 pub(crate) mod server;
 
+mod dns;
 mod http;
