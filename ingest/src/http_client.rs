@@ -57,10 +57,14 @@ impl HttpClient {
     }
 
     /// A client whose requests go to a Unix socket, whatever the host of their URL, without authentication or TLS.
-    #[cfg(unix)]
     pub(crate) fn on_unix_socket(path: &Path) -> std::result::Result<Self, String> {
         let config = HttpClientConfig::default();
-        let builder = builder(&config)?.unix_socket(path);
+        let builder = builder(&config)?;
+        #[cfg(unix)]
+        let builder = builder.unix_socket(path);
+        #[cfg(not(unix))]
+        return Err(format!("{}: no Unix sockets here", path.display()));
+        #[cfg(unix)]
         Ok(Self {
             client: builder.build().map_err(|e| chain(&e))?,
             config: Arc::new(config),
