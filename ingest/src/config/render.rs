@@ -16,7 +16,7 @@ use crate::relabel::{Action, RelabelRule};
 pub(super) fn config(config: &Config) -> String {
     let mut entries = Entries::default();
     entries.put("global", global(&config.global));
-    let jobs = config.scrape_configs.iter().map(|job| scrape(job));
+    let jobs = config.scrape_configs.iter().map(|job| scrape(job).map());
     entries.list_if_set("scrape_configs", jobs.collect());
     entries.document()
 }
@@ -68,7 +68,12 @@ fn global(global: &GlobalConfig) -> Yaml {
         .map()
 }
 
-fn scrape(job: &ScrapeConfig) -> Yaml {
+/// Writes one job.
+pub(super) fn job(job: &ScrapeConfig) -> String {
+    scrape(job).document()
+}
+
+fn scrape(job: &ScrapeConfig) -> Entries {
     let mut entries = Entries::default();
     entries
         .text("job_name", &job.job_name)
@@ -108,7 +113,7 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         .list_if_set("metric_relabel_configs", rules(&job.metric_relabel_configs));
     let statics = job.static_configs.iter().map(group).collect();
     DiscoveryConfig::render_all(&job.discoveries, statics, &mut entries);
-    entries.map()
+    entries
 }
 
 fn path(path: &Path) -> String {

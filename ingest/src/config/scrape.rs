@@ -10,6 +10,7 @@ use super::global::{Escaping, GlobalConfig, ScrapeLimits, name_validation};
 use super::http::{self, HttpClientConfig};
 use super::protocol::ScrapeProtocol;
 use super::relabel::rules;
+use super::render;
 use super::yaml::Node;
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::ByteSize;
@@ -149,6 +150,11 @@ impl ScrapeConfig {
         unsupported.extend(http::UNSUPPORTED);
         fields.finish(&unsupported)?;
         Ok(config)
+    }
+
+    /// The effective configuration of the job as YAML: what `/api/v1/scrape_pools/config` shows.
+    pub fn to_yaml(&self) -> String {
+        render::job(self)
     }
 
     /// Whether a target's scrapes are the same under `other`: all but where targets come from and how many there may be.
