@@ -53,6 +53,9 @@ pub enum Error {
         /// What is wrong with its settings.
         reason: String,
     },
+    /// There is no pool, that is no job, of a name.
+    #[error("scrape pool {0:?} not found")]
+    UnknownPool(String),
     /// The request to a target or another server failed.
     #[error("Get {url:?}: {reason}")]
     Request {
@@ -91,7 +94,8 @@ impl Error {
             Self::Config(_)
             | Self::ReadFile { .. }
             | Self::Client { .. }
-            | Self::Discovery { .. } => ErrorKind::Invalid,
+            | Self::Discovery { .. }
+            | Self::UnknownPool(_) => ErrorKind::Invalid,
             Self::Request { .. } | Self::Status(_) | Self::Body(_) | Self::Store(_) => {
                 ErrorKind::Unavailable
             }

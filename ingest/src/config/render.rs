@@ -24,7 +24,7 @@ pub(super) fn config(config: &Config) -> String {
     entries
         .list_if_set("rule_files", texts(&config.rule_files))
         .list_if_set("scrape_config_files", texts(&config.scrape_config_files));
-    let jobs = config.scrape_configs.iter().map(|job| scrape(job));
+    let jobs = config.scrape_configs.iter().map(|job| scrape(job).map());
     entries.list_if_set("scrape_configs", jobs.collect());
     let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
     entries
@@ -98,7 +98,12 @@ fn global(global: &GlobalConfig) -> Yaml {
         .map()
 }
 
-fn scrape(job: &ScrapeConfig) -> Yaml {
+/// Writes one job.
+pub(super) fn job(job: &ScrapeConfig) -> String {
+    scrape(job).document()
+}
+
+fn scrape(job: &ScrapeConfig) -> Entries {
     let mut entries = Entries::default();
     entries
         .text("job_name", &job.job_name)
@@ -152,7 +157,7 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         .list_if_set("metric_relabel_configs", rules(&job.metric_relabel_configs));
     let statics = job.static_configs.iter().map(group).collect();
     DiscoveryConfig::render_all(&job.discoveries, statics, &mut entries);
-    entries.map()
+    entries
 }
 
 /// A URL without its password, and without a slash that may not have been there.

@@ -11,6 +11,7 @@ use super::histograms::HistogramConfig;
 use super::http::HttpClientConfig;
 use super::protocol::ScrapeProtocol;
 use super::relabel::rules;
+use super::render;
 use super::yaml::Node;
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::ByteSize;
@@ -159,6 +160,11 @@ impl ScrapeConfig {
             convert_classic_histograms: self.histograms.convert_classic,
             ..ReadOptions::default()
         }
+    }
+
+    /// The effective configuration of the job as YAML: what `/api/v1/scrape_pools/config` shows.
+    pub fn to_yaml(&self) -> String {
+        render::job(self)
     }
 
     /// Whether a target's scrapes are the same under `other`: all but where targets come from and how many there may be.

@@ -2,6 +2,10 @@
 
 use std::path::Path;
 
+use super::consul::ConsulConfig;
+use super::dns::DnsConfig;
+use super::docker::DockerConfig;
+use super::dockerswarm::DockerSwarmConfig;
 use super::file::FileConfig;
 use super::http::HttpConfig;
 use super::kind::Kind;
@@ -14,11 +18,7 @@ use crate::config::write::{Entries, Yaml};
 const UNSUPPORTED: &[&str] = &[
     "aws",
     "azure",
-    "consul",
     "digitalocean",
-    "dns",
-    "docker",
-    "dockerswarm",
     "ec2",
     "ecs",
     "elasticache",
@@ -99,6 +99,10 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Consul(ConsulConfig),
+    Dns(DnsConfig),
+    Docker(DockerConfig),
+    DockerSwarm(DockerSwarmConfig),
     File(FileConfig),
     Http(HttpConfig),
 }

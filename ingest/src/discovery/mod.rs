@@ -11,6 +11,10 @@
 //! Labels, defaults, checks and messages are Prometheus's.
 
 mod api_client;
+mod consul;
+mod dns;
+mod docker;
+mod dockerswarm;
 mod file;
 mod http;
 mod kind;
@@ -30,6 +34,11 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::consul::ConsulConfig;
+pub use self::dns::DnsConfig;
+pub use self::docker::DockerConfig;
+pub use self::docker::api::{Filter, HostSettings};
+pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
 pub use self::http::HttpConfig;

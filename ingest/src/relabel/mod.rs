@@ -5,6 +5,7 @@
 
 mod case;
 mod regex;
+mod steps;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use varve_storage::LabelsBuilder;
 
 use self::case::{lowercase, uppercase};
 pub use self::regex::AnchoredRegex;
+pub use self::steps::{RelabelStep, relabel_steps};
 use crate::names::NameValidation;
 
 /// What a rule does.

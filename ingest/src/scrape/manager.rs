@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
+use varve_storage::Labels;
 use varve_storage::wal::SampleRow;
 
 use super::client::job_client;
@@ -17,8 +18,9 @@ use super::target::{Fnv, Target};
 use super::worker::{LoopState, lock};
 use crate::config::{Config, ScrapeConfig};
 use crate::discovery::Discoveries;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exposition::ReadOptions;
+use crate::relabel::{RelabelStep, relabel_steps};
 use crate::sink::SampleSink;
 
 /// How long a new configuration waits for the first lists of its discoveries, so that targets in files are scraped at once
@@ -267,6 +269,29 @@ impl ScrapeManager {
             pool.show(&mut snapshot);
         }
         snapshot
+    }
+
+    /// The names of the jobs, in order.
+    pub fn scrape_pools(&self) -> Vec<String> {
+        let pools = lock(&self.shown).clone();
+        let names = pools.iter().map(|pool| pool.config().job_name.clone());
+        names.collect()
+    }
+
+    /// The configuration of a job. An error: there is none of that name.
+    pub fn scrape_pool_config(&self, pool: &str) -> Result<Arc<ScrapeConfig>> {
+        let pools = lock(&self.shown).clone();
+        let mut configs = pools.iter().map(|pool| pool.config());
+        configs
+            .find(|config| config.job_name == pool)
+            .ok_or_else(|| Error::UnknownPool(pool.to_owned()))
+    }
+
+    /// What each rule of a job's `relabel_configs` does to the labels of a target as they were discovered. An error: there is
+    /// no job of that name.
+    pub fn relabel_steps(&self, pool: &str, labels: &Labels) -> Result<Vec<RelabelStep>> {
+        let config = self.scrape_pool_config(pool)?;
+        Ok(relabel_steps(labels, &config.relabel_configs))
     }
 
     /// What every target says about its metrics now.

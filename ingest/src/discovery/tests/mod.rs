@@ -4,4 +4,8 @@
 mod config;
 pub(crate) mod server;
 
+mod consul;
+mod dns;
+mod docker;
+mod dockerswarm;
 mod http;

@@ -106,3 +106,34 @@ async fn a_server_that_does_not_answer_delays_nobody() {
     assert_eq!(invalid.load(Ordering::Relaxed), 0);
     fixture.manager.shutdown().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn relabelling_is_explained_step_by_step() {
+    let fixture = Fixture::start().await;
+    fixture
+        .apply("relabel_configs: [{target_label: x, replacement: y}, {action: drop, source_labels: [x], regex: y}], keep_dropped_targets: 5")
+        .await;
+    assert_eq!(fixture.manager.scrape_pools(), ["j"]);
+    let snapshot = fixture.manager.targets();
+    let dropped = &snapshot.dropped[0].discovered_labels;
+    for (name, value) in [
+        ("__metrics_path__", "/metrics"),
+        ("__scheme__", "http"),
+        ("__scrape_interval__", "100ms"),
+        ("__scrape_timeout__", "100ms"),
+        ("job", "j"),
+    ] {
+        assert_eq!(dropped.get(name), Some(value), "{name}");
+    }
+    let steps = fixture.manager.relabel_steps("j", dropped).unwrap();
+    assert_eq!(steps[0].output.get("x"), Some("y"));
+    assert_eq!(
+        (steps.len(), steps[0].keep, steps[1].keep),
+        (2, true, false)
+    );
+    let error = fixture.manager.relabel_steps("k", dropped).unwrap_err();
+    assert_eq!(error.to_string(), "scrape pool \"k\" not found");
+    let shown = fixture.manager.scrape_pool_config("j").unwrap().to_yaml();
+    assert!(shown.starts_with("job_name: j\n"), "{shown}");
+    fixture.manager.shutdown().await;
+}
