@@ -72,6 +72,16 @@ impl ApiClient {
         }
     }
 
+    /// Asks for a URL whose answer goes on and on, uncompressed. It has to begin in time, and may have any status.
+    pub(crate) async fn open(&self, url: &str) -> Result<Response, DiscoveryError> {
+        let mut headers = self.headers.clone();
+        headers.remove(ACCEPT_ENCODING);
+        match tokio::time::timeout(self.timeout, self.client.get(url, headers)).await {
+            Ok(response) => Ok(response?),
+            Err(_) => Err(failed(url, "context deadline exceeded".to_owned()).into()),
+        }
+    }
+
     async fn get_unlimited(&self, url: &str) -> Result<ApiAnswer, Error> {
         let mut response = self.client.get(url, self.headers.clone()).await?;
         let gzip = response.headers().get(CONTENT_ENCODING);

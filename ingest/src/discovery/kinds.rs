@@ -9,6 +9,7 @@ use super::dockerswarm::DockerSwarmConfig;
 use super::file::FileConfig;
 use super::http::HttpConfig;
 use super::kind::Kind;
+use super::kubernetes::KubernetesConfig;
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
@@ -26,7 +27,6 @@ const UNSUPPORTED: &[&str] = &[
     "gce",
     "hetzner",
     "ionos",
-    "kubernetes",
     "kuma",
     "lightsail",
     "linode",
@@ -105,6 +105,7 @@ kinds! {
     DockerSwarm(DockerSwarmConfig),
     File(FileConfig),
     Http(HttpConfig),
+    Kubernetes(KubernetesConfig),
 }
 
 fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, ConfigError> {

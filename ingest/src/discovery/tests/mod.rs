@@ -9,3 +9,4 @@ mod dns;
 mod docker;
 mod dockerswarm;
 mod http;
+mod kubernetes;
