@@ -14,3 +14,4 @@ mod pushed;
 mod races;
 mod s3_double;
 mod scenario;
+mod served;
