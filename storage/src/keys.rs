@@ -66,6 +66,16 @@ impl TenantKeys {
         Path::from_iter([self.tenant.as_str(), "forward", &format!("{id}.json")])
     }
 
+    /// The folder of groups that were pushed: `<tenant>/push-groups`.
+    pub fn push_groups(&self) -> Path {
+        Path::from_iter([self.tenant.as_str(), "push-groups"])
+    }
+
+    /// A group that was pushed: `<tenant>/push-groups/<hash>.json`.
+    pub fn push_group(&self, hash: &str) -> Path {
+        self.push_groups().join(format!("{hash}.json"))
+    }
+
     /// The root of a Delta table: `<tenant>/<table>`.
     pub fn table(&self, table: &str) -> Path {
         Path::from_iter([self.tenant.as_str(), table])

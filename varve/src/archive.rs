@@ -66,7 +66,8 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps; of
+    /// ingestion: st-storage
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -91,7 +92,8 @@ impl Features {
                 "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
                 "promql-delayed-name-removal" => delayed_name_removal = true,
                 "use-start-timestamps" => use_start_timestamps = true,
-                "" => {}
+                // The first is about ingestion; the others are what Varve does in any case.
+                "st-storage" | "native-histograms" | "exemplar-storage" | "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
                 }
@@ -107,6 +109,12 @@ impl Features {
 }
 
 impl QueryLimits {
+    /// Whether start timestamps of scraped samples are stored.
+    pub(crate) fn stores_start_timestamps(&self) -> bool {
+        let mut names = self.features.names.iter();
+        names.any(|name| ["st-storage", "use-start-timestamps"].contains(&name.trim()))
+    }
+
     pub(crate) fn api_options(&self) -> ApiOptions {
         ApiOptions {
             query_timeout: self.timeout,

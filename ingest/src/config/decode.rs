@@ -184,6 +184,19 @@ pub(crate) fn unsigned(node: &Node) -> Result<u64, ConfigError> {
     }
 }
 
+/// A number.
+pub(crate) fn float(node: &Node) -> Result<f64, ConfigError> {
+    let number = match &node.value {
+        Value::Scalar { text, plain: true } => number(text),
+        _ => None,
+    };
+    match number {
+        Some(Number::Whole(whole)) => Ok(whole as f64),
+        Some(Number::Fraction(fraction)) => Ok(fraction),
+        None => cannot_unmarshal(node, "float64"),
+    }
+}
+
 /// A whole number.
 pub(crate) fn integer(node: &Node) -> Result<i64, ConfigError> {
     let number = match &node.value {

@@ -10,8 +10,10 @@ pub(crate) mod decode;
 mod error;
 mod global;
 mod headers;
+mod histograms;
 pub(crate) mod http;
 mod oauth2;
+mod otlp;
 mod passive;
 mod protocol;
 mod proxy;
@@ -29,10 +31,12 @@ use self::decode::{Fields, error_at, integer, list};
 pub use self::error::ConfigError;
 pub use self::global::{Escaping, GlobalConfig, ScrapeLimits};
 pub use self::headers::CustomHeader;
+pub use self::histograms::HistogramConfig;
 pub use self::http::{
     Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig, TlsVersion,
 };
 pub use self::oauth2::{OAuth2Config, OAuth2Grant};
+pub use self::otlp::{OtlpConfig, TranslationStrategy};
 pub use self::protocol::ScrapeProtocol;
 pub use self::proxy::ProxyConfig;
 pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
@@ -43,7 +47,7 @@ use crate::discovery::{TargetGroup, files_matching};
 use crate::error::{Error, Result};
 
 /// Sections of Prometheus's configuration that Varve does not have.
-const UNSUPPORTED: [&str; 2] = ["otlp", "remote_read"];
+const UNSUPPORTED: [&str; 1] = ["remote_read"];
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,6 +64,8 @@ pub struct Config {
     pub scrape_config_files: Vec<String>,
     /// What is configured and not acted on, for the log.
     pub notes: Vec<String>,
+    /// How metrics of OpenTelemetry become series.
+    pub otlp: OtlpConfig,
 }
 
 impl Config {
@@ -128,7 +134,7 @@ impl Config {
         }
         let mut fields = Fields::of(&root, "config.Config")?;
         let global = fields
-            .read("global", GlobalConfig::decode)?
+            .read("global", |node| GlobalConfig::decode(node, directory))?
             .unwrap_or_default();
         // Settings of Go's runtime, which there is none of here.
         fields.read("runtime", |node| {
@@ -165,6 +171,11 @@ impl Config {
             })?;
         }
         config.remote_write = remote_write;
+        config.otlp = fields
+            .read("otlp", |node| {
+                OtlpConfig::decode(node, config.global.validation)
+            })?
+            .unwrap_or_default();
         let (rule_files, mut notes) = passive::take(&mut fields)?;
         config.rule_files = rule_files;
         if !config.global.query_log_file.is_empty() {

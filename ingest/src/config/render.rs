@@ -11,7 +11,7 @@ use super::oauth2::{JWT_BEARER, OAuth2Config, OAuth2Grant};
 use super::proxy::ProxyConfig;
 use super::scrape::ScrapeConfig;
 use super::write::{Entries, Yaml};
-use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol, remote_write};
+use super::{Config, GlobalConfig, OtlpConfig, ScrapeLimits, ScrapeProtocol, remote_write};
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
@@ -27,7 +27,9 @@ pub(super) fn config(config: &Config) -> String {
     let jobs = config.scrape_configs.iter().map(|job| scrape(job));
     entries.list_if_set("scrape_configs", jobs.collect());
     let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
-    entries.list_if_set("remote_write", receivers.collect());
+    entries
+        .list_if_set("remote_write", receivers.collect())
+        .put("otlp", otlp(&config.otlp));
     entries.document()
 }
 
@@ -69,6 +71,9 @@ fn global(global: &GlobalConfig) -> Yaml {
         );
     }
     entries.text_if_set("query_log_file", &global.query_log_file);
+    if let Some(file) = &global.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     if !global.external_labels.is_empty() {
         let labels = global.external_labels.iter();
         let labels = labels.map(|(name, value)| (name.to_owned(), Yaml::Text(value.to_owned())));
@@ -80,7 +85,15 @@ fn global(global: &GlobalConfig) -> Yaml {
         entries.text("metric_name_escaping_scheme", escaping.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
+        .flag("scrape_native_histograms", global.scrape_native_histograms)
+        .flag_if_set(
+            "convert_classic_histograms_to_nhcb",
+            global.convert_classic_histograms,
+        )
+        .flag_if_set(
+            "always_scrape_classic_histograms",
+            global.always_scrape_classic_histograms,
+        )
         .flag("extra_scrape_metrics", global.extra_scrape_metrics)
         .map()
 }
@@ -107,13 +120,27 @@ fn scrape(job: &ScrapeConfig) -> Yaml {
         entries.text("fallback_scrape_protocol", fallback.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
-        .flag("always_scrape_classic_histograms", false)
-        .flag("convert_classic_histograms_to_nhcb", false)
+        .flag("scrape_native_histograms", job.histograms.native)
+        .flag(
+            "always_scrape_classic_histograms",
+            job.histograms.always_classic,
+        )
+        .flag(
+            "convert_classic_histograms_to_nhcb",
+            job.histograms.convert_classic,
+        )
         .text_if_set("metrics_path", &job.metrics_path)
         .text_if_set("scheme", &job.scheme)
         .flag("enable_compression", job.enable_compression);
+    if let Some(file) = &job.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     limits(&mut entries, &job.limits);
+    entries.number_if_set("native_histogram_bucket_limit", job.histograms.bucket_limit);
+    if job.histograms.min_bucket_factor != 0.0 {
+        let factor = job.histograms.min_bucket_factor.to_string();
+        entries.put("native_histogram_min_bucket_factor", Yaml::Raw(factor));
+    }
     entries
         .text("metric_name_validation_scheme", job.validation.as_str())
         .text("metric_name_escaping_scheme", job.escaping.as_str())
@@ -140,6 +167,42 @@ pub(super) fn shown_url(url: &Url) -> String {
         "/" => text.trim_end_matches('/').to_owned(),
         _ => text,
     }
+}
+
+fn otlp(otlp: &OtlpConfig) -> Yaml {
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    Entries::default()
+        .flag_if_set(
+            "promote_all_resource_attributes",
+            otlp.promote_all_resource_attributes,
+        )
+        .list_if_set(
+            "promote_resource_attributes",
+            texts(&otlp.promote_resource_attributes),
+        )
+        .list_if_set(
+            "ignore_resource_attributes",
+            texts(&otlp.ignore_resource_attributes),
+        )
+        .text_if_set("translation_strategy", otlp.translation_strategy.as_str())
+        .flag_if_set(
+            "keep_identifying_resource_attributes",
+            otlp.keep_identifying_resource_attributes,
+        )
+        .flag_if_set(
+            "convert_histograms_to_nhcb",
+            otlp.convert_histograms_to_nhcb,
+        )
+        .flag_if_set("promote_scope_metadata", otlp.promote_scope_metadata)
+        .flag_if_set(
+            "label_name_underscore_sanitization",
+            otlp.label_name_underscore_sanitization,
+        )
+        .flag_if_set(
+            "label_name_preserve_multiple_underscores",
+            otlp.label_name_preserve_multiple_underscores,
+        )
+        .map()
 }
 
 fn path(path: &Path) -> String {

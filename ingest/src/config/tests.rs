@@ -265,22 +265,9 @@ fn relabelling_rules_are_checked_in_prometheus_words() {
 fn what_varve_lacks_says_so_and_what_says_nothing_passes() {
     for (text, field) in [
         ("remote_read: [{url: 'http://x'}]", "remote_read"),
-        ("otlp: {promote_all_resource_attributes: true}", "otlp"),
         (
             "scrape_configs: [{job_name: a, basic_auth: {username_ref: x}}]",
             "username_ref",
-        ),
-        (
-            "scrape_configs: [{job_name: a, native_histogram_bucket_limit: 5}]",
-            "native_histogram_bucket_limit",
-        ),
-        (
-            "global: {scrape_native_histograms: true}",
-            "scrape_native_histograms other than false",
-        ),
-        (
-            "global: {scrape_protocols: [PrometheusProto]}",
-            "scrape protocol PrometheusProto",
         ),
     ] {
         let error = parse(text).unwrap_err();
@@ -711,4 +698,53 @@ fn further_jobs_come_from_files() {
             "{error}"
         );
     }
+}
+
+#[test]
+fn native_histograms_are_asked_for_first_where_they_are_wanted() {
+    let text = "global: {scrape_native_histograms: true, always_scrape_classic_histograms: true, scrape_failure_log_file: fails.log}
+scrape_configs:
+- job_name: a
+- job_name: b
+  scrape_native_histograms: false
+  convert_classic_histograms_to_nhcb: true
+  native_histogram_bucket_limit: 160
+  native_histogram_min_bucket_factor: 1.1
+  scrape_failure_log_file: /var/b.log
+- job_name: c
+  scrape_protocols: [PrometheusText0.0.4]
+";
+    let config = parse(text).unwrap();
+    let [a, b, c] = &config.scrape_configs[..] else {
+        unreachable!("three jobs");
+    };
+    assert_eq!(a.scrape_protocols[0], ScrapeProtocol::PrometheusProto);
+    assert_eq!(a.scrape_protocols.len(), 5);
+    assert_eq!(b.scrape_protocols, ScrapeProtocol::DEFAULT);
+    assert_eq!(c.scrape_protocols, [ScrapeProtocol::PrometheusText0_0_4]);
+    assert!(a.histograms.native && a.histograms.always_classic && !a.histograms.convert_classic);
+    assert!(!b.histograms.native && b.histograms.convert_classic);
+    assert_eq!(
+        (b.histograms.bucket_limit, b.histograms.schema_max()),
+        (160, 2)
+    );
+    let log = |job: &ScrapeConfig| job.scrape_failure_log_file.clone().unwrap();
+    assert_eq!(log(a), Path::new("/etc/varve/fails.log"));
+    assert_eq!(log(b), Path::new("/var/b.log"));
+    let shown = config.to_yaml();
+    for line in [
+        "  scrape_native_histograms: true\n",
+        "  always_scrape_classic_histograms: true\n",
+        "  convert_classic_histograms_to_nhcb: true\n",
+        "  native_histogram_bucket_limit: 160\n",
+        "  native_histogram_min_bucket_factor: 1.1\n",
+        "  scrape_failure_log_file: /var/b.log\n",
+    ] {
+        assert!(shown.contains(line), "{line}{shown}");
+    }
+    assert_eq!(
+        ScrapeProtocol::accept_header(&a.scrape_protocols[..2], "allow-utf-8"),
+        "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
+         application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.4"
+    );
 }

@@ -22,16 +22,26 @@ pub(super) fn from_snappy(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refu
         .map_err(invalid)
 }
 
+/// Undoes snappy's format of frames, which files and the Pushgateway have.
+pub(super) fn from_snappy_frames(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    within(snap::read::FrameDecoder::new(body), "snappy", bytes_max)
+}
+
 /// Undoes gzip.
 pub(super) fn from_gzip(body: &[u8], bytes_max: usize) -> Result<Vec<u8>, Refused> {
+    within(MultiGzDecoder::new(body), "gzip", bytes_max)
+}
+
+/// All that a decoder gives, unless that is too much.
+fn within(decoder: impl Read, what: &str, bytes_max: usize) -> Result<Vec<u8>, Refused> {
     let mut out = Vec::new();
     let limit = u64::try_from(bytes_max).unwrap_or(u64::MAX);
-    MultiGzDecoder::new(body)
+    decoder
         .take(limit.saturating_add(1))
         .read_to_end(&mut out)
         .map_err(|error| Refused {
             status: StatusCode::BAD_REQUEST,
-            message: format!("gzip: {error}"),
+            message: format!("{what}: {error}"),
         })?;
     match out.len() > bytes_max {
         true => Err(Refused::too_large(bytes_max)),

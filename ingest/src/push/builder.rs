@@ -9,7 +9,7 @@ use varve_storage::histogram::{CounterResetHint, FloatHistogram, HistogramError}
 use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
 use varve_storage::wal::{Append, SampleRow};
 use varve_storage::{
-    Labels, METRIC_NAME, MetricMetadata, SampleValue, Series, SeriesRef, is_stale_nan,
+    Labels, METRIC_NAME, MetricMetadata, SampleValue, Series, SeriesId, SeriesRef, is_stale_nan,
 };
 
 use super::PushReceiver;
@@ -22,6 +22,12 @@ const SAMPLES_MAX: usize = 2_000_000;
 
 /// Exemplars, and entries of metadata, of one request.
 const EXTRAS_MAX: usize = 200_000;
+
+/// Bytes of the labels of new series in one request: it holds them until it is stored. A request may repeat a long text by mentioning it only.
+const NEW_LABEL_BYTES_MAX: usize = 256 << 20;
+
+/// Bytes of all labels in one request, for the same reason: each byte takes time.
+const LABEL_BYTES_MAX: u64 = 4 << 30;
 
 /// What an entry of the cache of series takes besides its texts: keys, pointers, counts.
 const SERIES_ENTRY_BYTES: usize = 200;
@@ -76,6 +82,9 @@ pub struct RequestBuilder<'a> {
     append: Append,
     /// The key of the series at hand; its memory is used again.
     key: Vec<u8>,
+    /// Bytes of labels so far, and of those of new series.
+    label_bytes: u64,
+    new_label_bytes: usize,
 }
 
 impl<'a> RequestBuilder<'a> {
@@ -85,6 +94,8 @@ impl<'a> RequestBuilder<'a> {
             max_time_ms: now_ms.saturating_add(AHEAD_MS_MAX),
             append: Append::default(),
             key: Vec::new(),
+            label_bytes: 0,
+            new_label_bytes: 0,
         }
     }
 
@@ -95,11 +106,16 @@ impl<'a> RequestBuilder<'a> {
             self.key.extend_from_slice(&text.len().to_le_bytes());
             self.key.extend_from_slice(text);
         }
+        self.label_bytes = self.label_bytes.saturating_add(self.key.len() as u64);
+        if self.label_bytes > LABEL_BYTES_MAX || self.new_label_bytes > NEW_LABEL_BYTES_MAX {
+            return Err(Rejected::TooMany("256 MiB of labels"));
+        }
         if let Some(series) = self.receiver.known().series.get(self.key.as_slice()) {
             return Ok(SeriesRef::clone(series));
         }
         let series = SeriesRef::new(Series::new(checked(labels)?));
         let bytes = self.key.len() + series.labels.heap_bytes() + SERIES_ENTRY_BYTES;
+        self.new_label_bytes += bytes;
         let key = self.key.as_slice().into();
         let mut known = self.receiver.known();
         known.series.insert(key, SeriesRef::clone(&series), bytes);
@@ -211,6 +227,12 @@ impl<'a> RequestBuilder<'a> {
         self.append.metadata.push(metadata);
     }
 
+    /// Gives the request up: nothing of it will be stored.
+    pub fn abandon(self) {
+        let series = histogram_series(&self.append);
+        self.receiver.forget_histograms(&series);
+    }
+
     /// What is to be stored.
     pub fn finish(self) -> Append {
         self.append
@@ -223,6 +245,13 @@ impl<'a> RequestBuilder<'a> {
             false => NO_START_MS,
         }
     }
+}
+
+/// The series that have histograms.
+pub(super) fn histogram_series(append: &Append) -> Vec<SeriesId> {
+    let rows = append.samples.iter();
+    let native = rows.filter(|row| matches!(row.value, SampleValue::Histogram(_)));
+    native.map(|row| row.series.id).collect()
 }
 
 /// Pairs as texts.

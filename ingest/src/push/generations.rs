@@ -43,6 +43,17 @@ impl<K: Eq + Hash, V> Generations<K, V> {
         self.young.get(key).map(|entry| &entry.value)
     }
 
+    /// Forgets an entry.
+    pub(super) fn remove<Q: Eq + Hash + ?Sized>(&mut self, key: &Q)
+    where
+        K: Borrow<Q>,
+    {
+        self.old.remove(key);
+        if let Some(entry) = self.young.remove(key) {
+            self.young_bytes -= entry.bytes;
+        }
+    }
+
     /// Adds or replaces an entry that takes so many bytes.
     pub(super) fn insert(&mut self, key: K, value: V, bytes: usize) {
         self.put(key, Entry { value, bytes });
@@ -85,5 +96,8 @@ mod tests {
         }
         assert_eq!(map.get("kept"), Some(&0));
         assert_eq!(map.get("replaced"), Some(&99));
+        map.remove("replaced");
+        assert_eq!(map.get("replaced"), None);
+        assert_eq!(map.young_bytes, 5);
     }
 }

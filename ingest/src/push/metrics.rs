@@ -2,6 +2,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use super::otlp::Warning;
+
 /// Counters of a receiver, over all protocols.
 #[derive(Debug, Default)]
 pub struct PushMetrics {
@@ -21,6 +23,24 @@ pub struct PushMetrics {
     pub exemplars: AtomicU64,
     /// Samples and histograms rejected.
     pub rejected: AtomicU64,
+    /// Warnings about OTLP metrics without data points.
+    pub otlp_empty_data_points: AtomicU64,
+    /// Warnings about OTLP attributes that became one label.
+    pub otlp_label_name_collisions: AtomicU64,
+    /// Warnings about OTLP histograms with a sum and no observations.
+    pub otlp_zero_counts: AtomicU64,
+}
+
+impl PushMetrics {
+    /// Counts a warning.
+    pub(super) fn warn(&self, warning: Warning) {
+        let counter = match warning {
+            Warning::EmptyDataPoints => &self.otlp_empty_data_points,
+            Warning::LabelNameCollision => &self.otlp_label_name_collisions,
+            Warning::ZeroCountNonZeroSum => &self.otlp_zero_counts,
+        };
+        add(counter, 1);
+    }
 }
 
 /// Adds to a counter.

@@ -12,12 +12,15 @@
 
 mod body;
 mod builder;
+pub mod gateway;
 mod generations;
+pub mod influx;
 mod metrics;
+pub mod otlp;
 pub mod remote_write;
 pub mod routes;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::Duration;
 
 use varve_storage::histogram::FloatHistogram;
@@ -27,10 +30,15 @@ use varve_storage::{MetricMetadata, SeriesId, SeriesRef};
 pub use self::builder::{Rejected, RequestBuilder};
 use self::generations::Generations;
 pub use self::metrics::PushMetrics;
+pub use self::otlp::OtlpDelta;
+use crate::config::OtlpConfig;
 use crate::sink::DurableSink;
 
 /// Memory for what is known of pushed series: their labels as they are sent, and the last histogram of each.
 const KNOWN_BYTES_MAX: usize = 64 << 20;
+
+/// Memory for what deltas added up to.
+const TOTALS_BYTES_MAX: usize = 64 << 20;
 
 /// Settings of a [`PushReceiver`].
 #[derive(Clone, Debug)]
@@ -43,6 +51,14 @@ pub struct PushOptions {
     pub body_bytes_max: usize,
     /// Whether remote write is taken.
     pub remote_write: bool,
+    /// Whether metrics of OpenTelemetry are taken.
+    pub otlp: bool,
+    /// What becomes of those with delta temporality.
+    pub otlp_delta: OtlpDelta,
+    /// Whether the line protocol of InfluxDB is taken.
+    pub influx: bool,
+    /// How far back a query looks for a sample (`--query.lookback-delta`): `target_info` is written twice in that time.
+    pub lookback: Duration,
 }
 
 impl Default for PushOptions {
@@ -52,6 +68,10 @@ impl Default for PushOptions {
             timeout: Duration::from_secs(25),
             body_bytes_max: 32 << 20,
             remote_write: true,
+            otlp: true,
+            otlp_delta: OtlpDelta::default(),
+            influx: true,
+            lookback: Duration::from_secs(300),
         }
     }
 }
@@ -82,6 +102,8 @@ pub struct PushReceiver {
     sink: Arc<dyn DurableSink>,
     options: PushOptions,
     known: Mutex<Known>,
+    totals: Mutex<otlp::Totals>,
+    otlp_config: RwLock<Arc<OtlpConfig>>,
     metrics: PushMetrics,
 }
 
@@ -115,6 +137,8 @@ impl PushReceiver {
                 histograms: Generations::new(KNOWN_BYTES_MAX * 3 / 8),
                 metadata: Generations::new(KNOWN_BYTES_MAX / 8),
             }),
+            totals: Mutex::new(otlp::Totals::new(TOTALS_BYTES_MAX)),
+            otlp_config: RwLock::default(),
             metrics: PushMetrics::default(),
         }
     }
@@ -129,6 +153,20 @@ impl PushReceiver {
         &self.metrics
     }
 
+    /// From now on metrics of OpenTelemetry are translated by this section of the configuration.
+    pub fn set_otlp_config(&self, config: OtlpConfig) {
+        let mut current = self
+            .otlp_config
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        *current = Arc::new(config);
+    }
+
+    fn otlp_config(&self) -> Arc<OtlpConfig> {
+        let current = self.otlp_config.read();
+        Arc::clone(&current.unwrap_or_else(PoisonError::into_inner))
+    }
+
     /// Begins to collect the series of a request that came at `now_ms`.
     pub fn request(&self, now_ms: i64) -> RequestBuilder<'_> {
         RequestBuilder::new(self, now_ms)
@@ -140,10 +178,15 @@ impl PushReceiver {
             return Ok(());
         }
         let metadata = append.metadata.clone();
+        let histograms = builder::histogram_series(&append);
         let appending = self.sink.append_durable(append, self.options.flush_wait);
-        match tokio::time::timeout(self.options.timeout, appending).await {
-            Ok(result) => result?,
-            Err(_) => return Err(StoreError::Timeout(self.options.timeout)),
+        let result = match tokio::time::timeout(self.options.timeout, appending).await {
+            Ok(result) => result.map_err(StoreError::from),
+            Err(_) => Err(StoreError::Timeout(self.options.timeout)),
+        };
+        if let Err(error) = result {
+            self.forget_histograms(&histograms);
+            return Err(error);
         }
         let mut known = self.known();
         for entry in metadata {
@@ -151,6 +194,18 @@ impl PushReceiver {
             known.metadata.insert(entry.family.clone(), entry, bytes);
         }
         Ok(())
+    }
+
+    /// The next histograms of these series follow none: what came before may not be stored.
+    fn forget_histograms(&self, series: &[SeriesId]) {
+        let mut known = self.known();
+        for series in series {
+            known.histograms.remove(series);
+        }
+    }
+
+    fn totals(&self) -> MutexGuard<'_, otlp::Totals> {
+        self.totals.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn known(&self) -> MutexGuard<'_, Known> {

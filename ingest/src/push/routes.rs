@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::metrics::add;
-use super::{PushReceiver, StoreError, remote_write};
+use super::{PushReceiver, StoreError, influx, otlp, remote_write};
 
 /// A request that is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -65,15 +65,17 @@ impl IntoResponse for Refused {
     }
 }
 
-/// All receivers under their paths: `/api/v1/write`.
+/// All receivers under their paths: `/api/v1/write`, `/api/v1/otlp/v1/metrics`, and those of [`influx`].
 pub fn router(receiver: Arc<PushReceiver>) -> Router {
     Router::new()
         .route("/api/v1/write", post(write))
-        .with_state(receiver)
+        .route("/api/v1/otlp/v1/metrics", post(otlp_metrics))
+        .with_state(Arc::clone(&receiver))
+        .merge(influx::router(receiver))
 }
 
 /// The time now, in milliseconds.
-fn now_ms() -> i64 {
+pub(super) fn now_ms() -> i64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH);
     since.map_or(0, |since| {
         i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
@@ -81,7 +83,7 @@ fn now_ms() -> i64 {
 }
 
 /// A whole body, within the limit.
-async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
+pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
     axum::body::to_bytes(body, bytes_max)
         .await
         .map_err(|error| {
@@ -97,7 +99,7 @@ async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
 }
 
 /// Counts what came of a request.
-fn count(receiver: &PushReceiver, refused: &Refused) {
+pub(super) fn count(receiver: &PushReceiver, refused: &Refused) {
     let metrics = receiver.metrics();
     let counter = match refused.status.is_server_error() {
         true => &metrics.requests_not_stored,
@@ -119,6 +121,33 @@ async fn write(State(receiver): State<Arc<PushReceiver>>, request: Request) -> R
         count(&receiver, &refused);
         refused.into_response()
     })
+}
+
+async fn otlp_metrics(State(receiver): State<Arc<PushReceiver>>, request: Request) -> Response {
+    add(&receiver.metrics().requests, 1);
+    let (parts, body) = request.into_parts();
+    let handled = handle_otlp_metrics(&receiver, &parts.headers, body).await;
+    handled.unwrap_or_else(|refused| {
+        count(&receiver, &refused);
+        refused.into_response()
+    })
+}
+
+async fn handle_otlp_metrics(
+    receiver: &PushReceiver,
+    headers: &HeaderMap,
+    body: Body,
+) -> Result<Response, Refused> {
+    if !receiver.options().otlp {
+        return Err(Refused {
+            status: StatusCode::NOT_FOUND,
+            message: "otlp write receiver needs to be enabled with --web.enable-otlp-receiver"
+                .to_owned(),
+        });
+    }
+    let form = otlp::negotiate(headers)?;
+    let body = read(body, receiver.options().body_bytes_max).await?;
+    otlp::receive(receiver, form, &body, now_ms()).await
 }
 
 async fn handle_write(

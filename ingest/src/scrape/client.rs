@@ -132,6 +132,7 @@ impl TargetClient {
                 .fallback_scrape_protocol
                 .map(|protocol| match protocol.media_type() {
                     "text/plain" => Format::Text,
+                    "application/vnd.google.protobuf" => Format::Protobuf,
                     _ => Format::OpenMetrics,
                 });
         let format = Format::of(text(CONTENT_TYPE).as_deref(), fallback);

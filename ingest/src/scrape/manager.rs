@@ -18,6 +18,7 @@ use super::worker::{LoopState, lock};
 use crate::config::{Config, ScrapeConfig};
 use crate::discovery::Discoveries;
 use crate::error::Result;
+use crate::exposition::ReadOptions;
 use crate::sink::SampleSink;
 
 /// How long a new configuration waits for the first lists of its discoveries, so that targets in files are scraped at once
@@ -32,6 +33,8 @@ pub struct ScrapeOptions {
     pub host_name: String,
     /// Whether targets are spread over their interval; else every loop starts at once.
     pub spread: bool,
+    /// Whether start timestamps of samples are stored.
+    pub start_timestamps: bool,
     /// How long a shutdown waits for the store to take what was scraped.
     pub shutdown_grace: Duration,
 }
@@ -46,6 +49,7 @@ impl Default for ScrapeOptions {
         Self {
             host_name: name,
             spread: true,
+            start_timestamps: false,
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -82,6 +86,14 @@ impl Shared {
             task.await;
             drop(alive);
         });
+    }
+
+    /// What is read of a target's histograms.
+    pub(super) fn read_options(&self, target: &Target) -> ReadOptions {
+        ReadOptions {
+            start_timestamps: self.options.start_timestamps,
+            ..target.options
+        }
     }
 
     pub(super) fn is_shut_down(&self) -> bool {

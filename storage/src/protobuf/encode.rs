@@ -12,6 +12,11 @@ impl Message {
         self.bytes
     }
 
+    /// The bytes written so far.
+    pub fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// Adds the fields of another message to this one.
     pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);
@@ -61,6 +66,12 @@ impl Message {
     /// A `sint32`.
     pub fn sint32(&mut self, number: u32, value: i32) {
         self.uint64(number, fold(i64::from(value)));
+    }
+
+    /// A `fixed64` or `sfixed64` whose presence says something.
+    pub fn fixed64_always(&mut self, number: u32, value: u64) {
+        self.tag(number, 1);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
     }
 
     /// A `sint32` whose presence says something.

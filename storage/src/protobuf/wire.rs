@@ -184,12 +184,22 @@ impl<'a> Field<'a> {
         Ok(zigzag(u64::from(self.uint32()?)) as i32)
     }
 
-    /// A `double`.
-    pub fn double(&self) -> Result<f64, WireError> {
+    /// A `fixed64`.
+    pub fn fixed64(&self) -> Result<u64, WireError> {
         match self.value {
-            Value::Fixed64(bits) => Ok(f64::from_bits(bits)),
+            Value::Fixed64(bits) => Ok(bits),
             _ => self.wrong(),
         }
+    }
+
+    /// An `sfixed64`.
+    pub fn sfixed64(&self) -> Result<i64, WireError> {
+        Ok(self.fixed64()? as i64)
+    }
+
+    /// A `double`.
+    pub fn double(&self) -> Result<f64, WireError> {
+        Ok(f64::from_bits(self.fixed64()?))
     }
 
     /// Bytes, or a message.
@@ -212,16 +222,32 @@ impl<'a> Field<'a> {
 
     /// Appends a repeated `double`, packed or a single one.
     pub fn doubles(&self, into: &mut Vec<f64>) -> Result<(), WireError> {
+        self.fixed(|bits| into.push(f64::from_bits(bits)))
+    }
+
+    /// Appends a repeated `fixed64`, packed or a single one.
+    pub fn fixed64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
+        self.fixed(|bits| into.push(bits))
+    }
+
+    fn fixed(&self, mut take: impl FnMut(u64)) -> Result<(), WireError> {
         let Value::Bytes(bytes) = self.value else {
-            into.push(self.double()?);
+            take(self.fixed64()?);
             return Ok(());
         };
         let (items, rest) = bytes.as_chunks::<8>();
         if !rest.is_empty() {
             return Err(WireError::Truncated);
         }
-        into.extend(items.iter().map(|item| f64::from_le_bytes(*item)));
+        items
+            .iter()
+            .for_each(|item| take(u64::from_le_bytes(*item)));
         Ok(())
+    }
+
+    /// Appends a repeated `uint64`, packed or a single one.
+    pub fn uint64s(&self, into: &mut Vec<u64>) -> Result<(), WireError> {
+        self.varints(|value| into.push(value))
     }
 
     /// Appends a repeated `sint64`, packed or a single one.

@@ -7,6 +7,7 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use varve_compactor::CompactorOptions;
+use varve_ingest::ScrapeOptions;
 use varve_ingest::push::PushOptions;
 use varve_query::api::{ApiOptions, CorsOrigin, RemoteReadOptions};
 use varve_storage::StorageUrl;
@@ -127,6 +128,13 @@ impl ServeArguments {
         }
         options.grace = self.compactor_grace;
         options
+    }
+
+    pub(super) fn scrape_options(&self) -> ScrapeOptions {
+        ScrapeOptions {
+            start_timestamps: self.query.stores_start_timestamps(),
+            ..ScrapeOptions::default()
+        }
     }
 
     pub(super) fn push_options(&self) -> PushOptions {

@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use varve_compactor::Compactor;
 use varve_ingest::forward::{ForwardManager, ForwardOptions};
 use varve_ingest::push::{self, PushReceiver};
-use varve_ingest::{Config, ScrapeManager, ScrapeOptions};
+use varve_ingest::{Config, ScrapeManager};
 use varve_query::api::{self, HttpMetrics};
 use varve_storage::keys::TenantKeys;
 use varve_storage::store::{Store, probe_conditional_put};
@@ -60,7 +60,7 @@ pub(crate) async fn run(
         .map_err(|e| Failure::error(format!("cannot open the WAL: {e}")))?;
     let wal = Arc::new(wal);
     let receiver = Arc::new(PushReceiver::new(wal.clone(), arguments.push_options()));
-    let scrapes = ScrapeManager::new(wal.clone(), ScrapeOptions::default());
+    let scrapes = ScrapeManager::new(wal.clone(), arguments.scrape_options());
     let scrapes = Arc::new(scrapes);
     let holds = Arc::new(WalHolds::default());
     let forward = {

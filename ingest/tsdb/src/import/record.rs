@@ -43,7 +43,7 @@ impl ImportRecord {
     /// # Errors
     /// [`Error::Invalid`] for a bad name, and if the import was begun with other labels or another range; [`Error::Storage`];
     /// [`Error::Corrupt`].
-    pub async fn read(
+    pub(super) async fn read(
         objects: &Arc<dyn ObjectStore>,
         keys: &TenantKeys,
         id: &str,

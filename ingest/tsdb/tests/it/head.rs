@@ -153,6 +153,10 @@ async fn the_head_of_a_killed_prometheus_is_imported_exactly() {
         "killed: {summary:?}, {} bytes of WAL",
         archive.bytes_written()
     );
+    let again = import_prometheus(&data, &archive.target(), &options)
+        .await
+        .unwrap();
+    assert_eq!((again.finished, again.appended.batches), (true, 0));
     let samples = archive.samples().await;
     dump::compare(&samples, &dumped(&promtool, &data));
     // What was imported before is a part of it.
