@@ -24,7 +24,7 @@ use super::{Discovery, DiscoveryError, Failures};
 use crate::config::decode::{Fields, boolean, error_at, list, string, strings};
 use crate::config::write::{Entries, Yaml};
 use crate::config::yaml::Node;
-use crate::config::{ConfigError, HttpClientConfig, http, render};
+use crate::config::{ConfigError, HttpClientConfig, render};
 
 /// What targets are made of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +156,7 @@ impl Kind for KubernetesConfig {
         let selectors = fields.read("selectors", |node| list(node, raw_selector))?;
         let attach = fields.read("attach_metadata", AttachMetadata::decode)?;
         let http = HttpClientConfig::take(&mut fields, node, directory)?;
-        fields.finish(&http::UNSUPPORTED)?;
+        fields.finish(&[])?;
         let Some(role) = role else {
             return error_at(
                 node,

@@ -124,7 +124,7 @@ impl Units {
         access: &Access,
         failures: Failures,
     ) -> Result<Self, DiscoveryError> {
-        let client = ApiClient::new(&access.http, &access.server, REQUEST_TIMEOUT)?;
+        let client = ApiClient::new(&access.http, REQUEST_TIMEOUT)?;
         let server = Server {
             config,
             url: &access.server,
