@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use varve_storage::keys::TenantKeys;
 use varve_storage::store::Store;
-use varve_storage::wal::delete_consumed;
+use varve_storage::wal::{HOLD_MAX, delete_consumed};
 use varve_storage::{ErrorKind, MetricMetadata};
 use varve_table::rows::decode_metadata;
 use varve_table::{CleanUp, DeltaTable, SortedRows, TableKind};
@@ -344,9 +344,16 @@ impl Inner {
         let objects = self.store.objects();
         let now = DateTime::from_timestamp_millis(now_ms).unwrap_or_else(Utc::now);
         for (shard, mark) in marks {
-            let cleaned =
-                delete_consumed(&objects, &self.keys, shard, mark, options.grace, now).await?;
-            report.deleted_segments += cleaned.segments;
+            let needed = self.options.wal_holds.first_needed(shard);
+            let free = needed.map_or(mark, |needed| needed.min(mark));
+            let held = options.grace.max(HOLD_MAX);
+            for (below, age) in [(free, options.grace), (mark, held)] {
+                let cleaned = delete_consumed(&objects, &self.keys, shard, below, age, now).await?;
+                report.deleted_segments += cleaned.segments;
+                if free == mark {
+                    break;
+                }
+            }
         }
         let cleaned = &report.cleaned_up;
         let deleted = cleaned.replaced_files

@@ -1,7 +1,9 @@
 //! What a compactor may use and how long it keeps things.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use varve_storage::wal::WalHolds;
 use varve_table::CleanUpOptions;
 
 /// Settings of a [`crate::Compactor`].
@@ -31,6 +33,8 @@ pub struct CompactorOptions {
     pub clean_up_interval: Duration,
     /// How long replaced files, orphans and old log objects are kept. Consumed segments are kept for `grace` too.
     pub clean_up: CleanUpOptions,
+    /// Readers of the WAL in this process, for whom consumed segments are kept longer.
+    pub wal_holds: Arc<WalHolds>,
 }
 
 impl Default for CompactorOptions {
@@ -48,6 +52,7 @@ impl Default for CompactorOptions {
             checkpoint_every: 20,
             clean_up_interval: Duration::from_secs(300),
             clean_up: CleanUpOptions::default(),
+            wal_holds: Arc::default(),
         }
     }
 }

@@ -35,11 +35,11 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
-    /// The HTTP client of a job could not be made.
-    #[error("error creating HTTP client for job {job:?}: {reason}")]
+    /// An HTTP client could not be made.
+    #[error("error creating HTTP client for {owner}: {reason}")]
     Client {
-        /// The job.
-        job: String,
+        /// Whose client: a job, for one.
+        owner: String,
         /// What is wrong with its TLS or authentication settings.
         reason: String,
     },

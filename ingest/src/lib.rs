@@ -4,7 +4,7 @@
 //! *scrape* is one request to a target and becomes one append to the store, all or nothing.
 //!
 //! Reading order: [`config`] reads `prometheus.yml`, [`discovery`] finds addresses, [`relabel`] makes label sets,
-//! [`exposition`] parses what a target answers, [`scrape`] runs the loops and writes to a [`sink`].
+//! [`exposition`] parses what a target answers, [`scrape`] runs the loops and writes to a [`sink`]; [`push`] takes what others send.
 //!
 //! Prometheus's behaviour is the specification throughout: defaults, validation, timing, staleness, messages.
 
@@ -13,8 +13,10 @@ pub mod discovery;
 pub mod duration;
 pub mod error;
 pub mod exposition;
+pub mod forward;
 mod http_client;
 pub mod names;
+pub mod push;
 pub mod relabel;
 pub mod scrape;
 pub mod sink;

@@ -1,4 +1,6 @@
-//! Where scraped samples go.
+//! Where samples go.
+
+use std::time::Duration;
 
 use futures::future::BoxFuture;
 use varve_storage::wal::{Append, WalWriter};
@@ -10,6 +12,29 @@ use varve_storage::wal::{Append, WalWriter};
 pub trait SampleSink: Send + Sync + 'static {
     /// Appends one scrape: all of it, or nothing.
     fn append(&self, append: Append) -> BoxFuture<'_, varve_storage::Result<()>>;
+}
+
+/// A store of samples, as far as those need it who answer "it is stored".
+pub trait DurableSink: Send + Sync + 'static {
+    /// Appends all of it, or nothing, and returns when it is durable. It may wait for company as long as `wait` before it is written.
+    fn append_durable(
+        &self,
+        append: Append,
+        wait: Duration,
+    ) -> BoxFuture<'_, varve_storage::Result<()>>;
+}
+
+impl DurableSink for WalWriter {
+    fn append_durable(
+        &self,
+        append: Append,
+        wait: Duration,
+    ) -> BoxFuture<'_, varve_storage::Result<()>> {
+        Box::pin(async move {
+            let ticket = self.append_within(append, wait).await?;
+            ticket.durable().await.map(drop)
+        })
+    }
 }
 
 impl SampleSink for WalWriter {

@@ -30,10 +30,11 @@ pub mod stored;
 pub mod vector;
 pub mod window;
 
-pub use engine::{Archive, Bill, Engine, EngineOptions, Snapshot};
+pub use engine::{Archive, Bill, Engine, EngineOptions, RawStream, Snapshot};
 pub use error::{Error, ErrorKind, Result};
 pub use grid::StepGrid;
 pub use result::{
-    Explanation, MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, VectorSample,
+    Explanation, MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, RawSamples,
+    RawSeries, VectorSample,
 };
 pub use stored::StoredArchive;

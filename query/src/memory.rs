@@ -3,6 +3,7 @@
 //! Its leaves are evaluated while the plan is made, by the same kernels that evaluate an archive's; plans above them are the same.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -16,8 +17,8 @@ use varve_storage::{FloatHistogram, Labels, SampleValue, Series, SeriesRef, is_s
 use crate::annotations::NotesAt;
 use crate::kernels::{MixedSamples, Samples, Scratch, StartedSamples, StepOutput, WindowGrid};
 use crate::plan::relation::in_memory;
-use crate::result::MatrixSeries;
-use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
+use crate::result::{MatrixSeries, RawSamples, RawSeries};
+use crate::selector::{Evaluation, RawPart, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::vector::VectorsBuilder;
 use crate::window::WindowKernel;
 use crate::{Archive, Error, Result, Snapshot};
@@ -56,6 +57,17 @@ impl Column {
             column.starts.clear();
         }
         column
+    }
+
+    /// The samples of a closed range of time.
+    fn between(&self, min_ms: i64, max_ms: i64) -> RawSamples {
+        let from = self.timestamps.partition_point(|t| *t < min_ms);
+        let to = self.timestamps.partition_point(|t| *t <= max_ms).max(from);
+        RawSamples {
+            timestamps: self.timestamps[from..to].to_vec(),
+            values: self.values[from..to].to_vec(),
+            histograms: self.histograms.get(from..to).unwrap_or_default().to_vec(),
+        }
     }
 
     /// The samples, with what is known of their starts if that is to be read.
@@ -274,5 +286,34 @@ impl SelectorSource for MemoryArchive {
             }
         }
         Ok(all)
+    }
+
+    async fn raw(
+        &self,
+        selector: &ResolvedSelector,
+        part: Range<usize>,
+        bytes_max: usize,
+    ) -> Result<RawPart> {
+        let mut found = RawPart::default();
+        let mut bytes = 0;
+        for series in selector.series.get(part).unwrap_or_default() {
+            let Some(column) = self.series.get(&series.labels) else {
+                found.complete += 1;
+                continue;
+            };
+            let samples = column.between(selector.spec.min_ms, selector.spec.max_ms);
+            bytes += samples.timestamps.len() * 24;
+            if bytes > bytes_max && found.complete > 0 {
+                break;
+            }
+            found.complete += 1;
+            if !samples.timestamps.is_empty() {
+                found.series.push(RawSeries {
+                    labels: series.labels.clone(),
+                    samples,
+                });
+            }
+        }
+        Ok(found)
     }
 }

@@ -119,6 +119,38 @@ impl MatrixSeries {
     }
 }
 
+/// The samples of one series as they are stored: stale markers are among them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawSamples {
+    /// Times in milliseconds since the epoch, strictly ascending.
+    pub timestamps: Vec<i64>,
+    /// As many values: [`stale_nan`](varve_storage::stale_nan) for a stale marker of either kind; those of histograms mean nothing.
+    pub values: Vec<f64>,
+    /// As many items, of which those of floats and of stale markers are `None`; empty if there is no histogram.
+    pub histograms: Vec<Option<Arc<FloatHistogram>>>,
+}
+
+impl RawSamples {
+    /// The samples with their times.
+    pub fn iter(&self) -> impl DoubleEndedIterator<Item = (i64, SampleValue)> {
+        let samples = self.timestamps.iter().zip(&self.values).enumerate();
+        samples.map(|(index, (time_ms, value))| {
+            let histogram = self.histograms.get(index).cloned().flatten();
+            let value = histogram.map_or(SampleValue::Float(*value), SampleValue::Histogram);
+            (*time_ms, value)
+        })
+    }
+}
+
+/// A series with its samples as they are stored; it has one at least.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RawSeries {
+    /// The series.
+    pub labels: Labels,
+    /// Its samples.
+    pub samples: RawSamples,
+}
+
 /// What a query cost.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QueryStats {

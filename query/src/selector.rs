@@ -7,6 +7,7 @@
 
 use std::collections::HashSet;
 use std::fmt;
+use std::ops::Range;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ use crate::kernels::{
     evaluate_instant, evaluate_instant_mixed, evaluate_instant_started, evaluate_range,
     evaluate_range_mixed, evaluate_range_started, evaluate_smoothed, evaluate_smoothed_mixed,
 };
-use crate::result::MatrixSeries;
+use crate::result::{MatrixSeries, RawSeries};
 use crate::{Error, Result};
 
 /// The labels that say which quantity a series is: operations that give another quantity drop them.
@@ -230,6 +231,15 @@ impl fmt::Display for Evaluation {
     }
 }
 
+/// Stored samples of some series, as many as there is room for.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct RawPart {
+    /// Ascending by labels; those without samples are left out.
+    pub series: Vec<RawSeries>,
+    /// The number of series, from the first that was asked for, of which nothing is left out.
+    pub complete: usize,
+}
+
 /// One snapshot of an archive, as the planner sees it.
 #[async_trait]
 pub trait SelectorSource: Send + Sync + fmt::Debug {
@@ -257,6 +267,15 @@ pub trait SelectorSource: Send + Sync + fmt::Debug {
         min_ms: i64,
         max_ms: i64,
     ) -> Result<Vec<MatrixSeries>>;
+
+    /// The samples as they are stored of some of the selector's series, which are ascending by labels, in the selector's range of time.
+    /// What does not fit in about `bytes_max` is left out from the end; one series is read in any case. `part` lies within the series.
+    async fn raw(
+        &self,
+        selector: &ResolvedSelector,
+        part: Range<usize>,
+        bytes_max: usize,
+    ) -> Result<RawPart>;
 
     /// Is told that a metric has native histograms, so that later queries read them at once.
     fn remember_histograms(&self, _metric: &str) {}

@@ -13,6 +13,11 @@ pub struct TenantKeys {
 /// The tenant that a single-user installation writes and reads.
 pub const DEFAULT_TENANT: &str = "default";
 
+fn is_name(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    (1..=64).contains(&name.len()) && name.bytes().all(allowed)
+}
+
 impl Default for TenantKeys {
     fn default() -> Self {
         Self {
@@ -24,8 +29,7 @@ impl Default for TenantKeys {
 impl TenantKeys {
     /// The keys of a tenant; `None` unless the name is 1 to 64 of `[A-Za-z0-9_-]`.
     pub fn new(tenant: &str) -> Option<Self> {
-        let allowed = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
-        ((1..=64).contains(&tenant.len()) && tenant.bytes().all(allowed)).then(|| Self {
+        is_name(tenant).then(|| Self {
             tenant: tenant.to_owned(),
         })
     }
@@ -57,9 +61,30 @@ impl TenantKeys {
         ])
     }
 
+    /// How far a forwarder is: `<tenant>/forward/<id>.json`.
+    pub fn forward_position(&self, id: &str) -> Path {
+        Path::from_iter([self.tenant.as_str(), "forward", &format!("{id}.json")])
+    }
+
+    /// The folder of groups that were pushed: `<tenant>/push-groups`.
+    pub fn push_groups(&self) -> Path {
+        Path::from_iter([self.tenant.as_str(), "push-groups"])
+    }
+
+    /// A group that was pushed: `<tenant>/push-groups/<hash>.json`.
+    pub fn push_group(&self, hash: &str) -> Path {
+        self.push_groups().join(format!("{hash}.json"))
+    }
+
     /// The root of a Delta table: `<tenant>/<table>`.
     pub fn table(&self, table: &str) -> Path {
         Path::from_iter([self.tenant.as_str(), table])
+    }
+
+    /// What an import has done: `<tenant>/import/<id>.json`; `None` unless the id is 1 to 64 of `[A-Za-z0-9_-]`.
+    pub fn import_record(&self, id: &str) -> Option<Path> {
+        is_name(id)
+            .then(|| Path::from_iter([self.tenant.as_str(), "import", &format!("{id}.json")]))
     }
 
     /// The shard in a segment's key.
@@ -95,6 +120,7 @@ mod tests {
         assert!(TenantKeys::new("team-a").is_some());
         for name in ["", "a/b", "..", "a b", "ä"] {
             assert!(TenantKeys::new(name).is_none(), "{name}");
+            assert!(TenantKeys::default().import_record(name).is_none());
         }
     }
 }

@@ -5,7 +5,7 @@
 //!
 //! Reading order: [`labels`] and [`sample`] are the data model, [`columns`] is its Arrow form, [`keys`] says where
 //! objects lie in the bucket, [`rows`] are samples by series, [`wal`] is the write-ahead log and [`store`] the object store
-//! with its metering.
+//! with its metering; [`protobuf`] is how messages of other systems are read and written.
 
 #[cfg(feature = "admin")]
 pub mod admin;
@@ -17,6 +17,7 @@ pub mod keys;
 pub mod labels;
 pub mod limits;
 pub mod metadata;
+pub mod protobuf;
 pub mod rows;
 pub mod sample;
 pub mod store;

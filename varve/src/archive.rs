@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use clap::Args;
 use varve_promql::ParseOptions;
-use varve_query::api::{self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RuntimeInfo};
+use varve_query::api::{
+    self, ApiOptions, CorsOrigin, HttpMetrics, ReadOnlyHost, RemoteReadOptions, RuntimeInfo,
+};
 use varve_query::{Engine, EngineOptions, StoredArchive};
 use varve_storage::keys::TenantKeys;
 use varve_storage::{StorageUrl, Store};
@@ -64,7 +66,8 @@ pub(crate) struct QueryLimits {
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
-    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps
+    /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps; of
+    /// ingestion: st-storage, otlp-deltatocumulative, otlp-native-delta-ingestion
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -89,7 +92,13 @@ impl Features {
                 "promql-binop-fill-modifiers" => parse.fill_modifiers = true,
                 "promql-delayed-name-removal" => delayed_name_removal = true,
                 "use-start-timestamps" => use_start_timestamps = true,
-                "" => {}
+                // About ingestion, or what Varve does in any case.
+                "st-storage"
+                | "native-histograms"
+                | "exemplar-storage"
+                | "otlp-deltatocumulative"
+                | "otlp-native-delta-ingestion"
+                | "" => {}
                 unknown => {
                     tracing::warn!(option = unknown, "Unknown option for --enable-feature");
                 }
@@ -105,12 +114,36 @@ impl Features {
 }
 
 impl QueryLimits {
+    /// The limits of commands that read an archive themselves: somebody waits for the answer, and nobody else asks.
+    pub(crate) fn unhurried(features: Features) -> Self {
+        Self {
+            timeout: Duration::from_secs(3600),
+            max_samples: 50_000_000,
+            lookback: Duration::from_secs(300),
+            max_concurrency: 1,
+            features,
+        }
+    }
+
+    /// Whether any of these features is asked for.
+    pub(crate) fn has_feature(&self, features: &[&str]) -> bool {
+        let mut names = self.features.names.iter();
+        names.any(|name| features.contains(&name.trim()))
+    }
+
+    /// How far back queries look for a sample.
+    pub(crate) fn lookback(&self) -> Duration {
+        self.lookback
+    }
+
     pub(crate) fn api_options(&self) -> ApiOptions {
         ApiOptions {
             query_timeout: self.timeout,
             query_concurrency: self.max_concurrency,
             cors_origin: CorsOrigin::any(),
             lifecycle: false,
+            lookback: self.lookback,
+            remote_read: RemoteReadOptions::default(),
         }
     }
 }
@@ -131,13 +164,7 @@ pub(crate) fn engine(store: &Store, keys: &TenantKeys, limits: &QueryLimits) -> 
 /// The API over an archive that is only read.
 pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum::Router, Failure> {
     let store = Store::open_existing(url).map_err(Failure::error)?;
-    let limits = QueryLimits {
-        timeout: Duration::from_secs(3600),
-        max_samples: 50_000_000,
-        lookback: Duration::from_secs(300),
-        max_concurrency: 1,
-        features,
-    };
+    let limits = QueryLimits::unhurried(features);
     let host = ReadOnlyHost {
         build_info: version::build_info(),
         runtime_info: RuntimeInfo::default(),
@@ -147,6 +174,7 @@ pub(crate) fn read_only_api(url: &StorageUrl, features: Features) -> Result<axum
         Arc::new(host),
         Arc::new(HttpMetrics::default()),
         limits.api_options(),
+        axum::Router::new(),
     ))
 }
 

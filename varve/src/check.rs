@@ -31,11 +31,19 @@ pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
     for file in files {
         let name = file.display();
         output::line(&format!("Checking {name}"))?;
-        let checked = Config::load(file).and_then(|config| check_clients(&config));
+        let checked = Config::load(file).and_then(|config| {
+            check_clients(&config)?;
+            Ok(config)
+        });
         match checked {
-            Ok(()) => output::line(&format!(
-                " SUCCESS: {name} is valid prometheus config file syntax\n"
-            ))?,
+            Ok(config) => {
+                for note in &config.notes {
+                    output::line(&format!(" NOTE: {note}"))?;
+                }
+                output::line(&format!(
+                    " SUCCESS: {name} is valid prometheus config file syntax\n"
+                ))?;
+            }
             Err(error) => {
                 failed = true;
                 output::complain(&format!("  FAILED: {error}\n"));

@@ -45,6 +45,12 @@ impl Failure {
 }
 
 /// Standard output is closed or full. A reader that has seen enough (`| head`) is no failure worth a word.
+impl From<varve_tsdb::Error> for Failure {
+    fn from(error: varve_tsdb::Error) -> Self {
+        Self::error(error)
+    }
+}
+
 impl From<io::Error> for Failure {
     fn from(error: io::Error) -> Self {
         match error.kind() {

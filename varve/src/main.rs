@@ -7,7 +7,9 @@ mod archive;
 mod arguments;
 mod check;
 mod compact;
+mod export;
 mod failure;
+mod import;
 mod logging;
 mod output;
 mod query;
@@ -43,6 +45,10 @@ enum Command {
     Query(Box<query::QueryArguments>),
     /// Take the WAL over into the tables, merge files and clean up, once
     Compact(compact::CompactArguments),
+    /// Take samples of other stores over into an archive
+    Import(Box<import::ImportArguments>),
+    /// Write an archive's samples in formats of other stores
+    Export(Box<export::ExportArguments>),
     /// Make, check or list the place where an archive lies
     Storage(storage::StorageArguments),
     /// Check files before they are used
@@ -62,6 +68,8 @@ impl Command {
             }
             Self::Query(arguments) => query::run(*arguments).await,
             Self::Compact(arguments) => compact::run(&arguments).await,
+            Self::Import(arguments) => import::run(*arguments).await,
+            Self::Export(arguments) => export::run(*arguments).await,
             Self::Storage(arguments) => storage::run(&arguments).await,
             Self::Check(arguments) => check::run(&arguments),
             Self::Test(arguments) => test::run(&arguments).await,

@@ -142,14 +142,6 @@ fn refuse_unsupported(key: &Key, node: &Node, hint: &str) -> Result<(), ConfigEr
     ))
 }
 
-/// Refuses a section that Varve does not have and that says something even where it is empty.
-pub(crate) fn refuse_even_empty(fields: &mut Fields<'_>, name: &str) -> Result<(), ConfigError> {
-    match fields.take(name) {
-        None => Ok(()),
-        Some(node) => error_at(node, format!("not supported yet: {name}")),
-    }
-}
-
 /// A string: the text of any scalar; null is the empty one.
 pub(crate) fn string(node: &Node) -> Result<String, ConfigError> {
     match &node.value {
@@ -189,6 +181,19 @@ pub(crate) fn unsigned(node: &Node) -> Result<u64, ConfigError> {
         Some(Number::Whole(whole)) if whole >= 0 => Ok(u64::try_from(whole).unwrap_or(u64::MAX)),
         Some(Number::Fraction(fraction)) if fraction >= 0.0 => Ok(fraction as u64),
         _ => cannot_unmarshal(node, "uint"),
+    }
+}
+
+/// A number.
+pub(crate) fn float(node: &Node) -> Result<f64, ConfigError> {
+    let number = match &node.value {
+        Value::Scalar { text, plain: true } => number(text),
+        _ => None,
+    };
+    match number {
+        Some(Number::Whole(whole)) => Ok(whole as f64),
+        Some(Number::Fraction(fraction)) => Ok(fraction),
+        None => cannot_unmarshal(node, "float64"),
     }
 }
 

@@ -1,6 +1,7 @@
 //! The `global` section: defaults of every job.
 
 use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use varve_storage::Labels;
@@ -147,6 +148,18 @@ pub struct GlobalConfig {
     pub escaping: Option<Escaping>,
     /// Whether three more series describe each scrape.
     pub extra_scrape_metrics: bool,
+    /// Whether jobs scrape native histograms.
+    pub scrape_native_histograms: bool,
+    /// Whether jobs scrape the classic side of histograms too.
+    pub always_scrape_classic_histograms: bool,
+    /// Whether jobs convert classic histograms.
+    pub convert_classic_histograms: bool,
+    /// Where failed scrapes are logged.
+    pub scrape_failure_log_file: Option<PathBuf>,
+    /// How far back rules look.
+    pub rule_query_offset: Duration,
+    /// Where queries would be logged.
+    pub query_log_file: String,
 }
 
 impl Default for GlobalConfig {
@@ -161,12 +174,18 @@ impl Default for GlobalConfig {
             validation: NameValidation::Utf8,
             escaping: None,
             extra_scrape_metrics: false,
+            scrape_native_histograms: false,
+            always_scrape_classic_histograms: false,
+            convert_classic_histograms: false,
+            scrape_failure_log_file: None,
+            rule_query_offset: Duration::ZERO,
+            query_log_file: String::new(),
         }
     }
 }
 
 impl GlobalConfig {
-    pub(super) fn decode(node: &Node) -> Result<Self, ConfigError> {
+    pub(super) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let default = Self::default();
         let mut fields = Fields::of(node, "config.GlobalConfig")?;
         let positive = |d: &Duration| !d.is_zero();
@@ -182,12 +201,18 @@ impl GlobalConfig {
                 "global scrape timeout greater than scrape interval",
             );
         }
-        fields.accept_only("rule_query_offset", "0s")?;
-        fields.accept_only("scrape_native_histograms", "false")?;
-        fields.accept_only("convert_classic_histograms_to_nhcb", "false")?;
-        // Native histograms are not scraped, so classic ones always are.
-        fields.read("always_scrape_classic_histograms", boolean)?;
+        let mut flag = |name| Ok::<_, ConfigError>(fields.read(name, boolean)?.unwrap_or(false));
+        let scrape_native_histograms = flag("scrape_native_histograms")?;
+        let always_scrape_classic_histograms = flag("always_scrape_classic_histograms")?;
+        let convert_classic_histograms = flag("convert_classic_histograms_to_nhcb")?;
+        let scrape_failure_log_file = fields.take_text("scrape_failure_log_file");
         let global = Self {
+            scrape_native_histograms,
+            always_scrape_classic_histograms,
+            convert_classic_histograms,
+            scrape_failure_log_file: scrape_failure_log_file
+                .map(|node| string(node).map(|name| directory.join(name)))
+                .transpose()?,
             scrape_interval,
             scrape_timeout: scrape_timeout
                 .unwrap_or_else(|| default.scrape_timeout.min(scrape_interval)),
@@ -212,13 +237,17 @@ impl GlobalConfig {
             extra_scrape_metrics: fields
                 .read("extra_scrape_metrics", boolean)?
                 .unwrap_or(false),
+            rule_query_offset: fields
+                .read("rule_query_offset", duration)?
+                .unwrap_or_default(),
+            query_log_file: fields.read("query_log_file", string)?.unwrap_or_default(),
         };
         for (name, _) in global.external_labels.iter() {
             if !global.validation.is_label_name(name) {
                 return error_at(node, format!("{name:?} is not a valid label name"));
             }
         }
-        fields.finish(&["query_log_file", "scrape_failure_log_file"])?;
+        fields.finish(&[])?;
         Ok(global)
     }
 }

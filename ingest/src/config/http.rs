@@ -3,9 +3,11 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 
-use super::decode::{Fields, boolean, error_at, refuse_even_empty, string};
+use super::decode::{Fields, boolean, error_at, string};
 use super::error::ConfigError;
 use super::headers::{CustomHeader, custom_headers};
+use super::oauth2::OAuth2Config;
+use super::proxy::ProxyConfig;
 use super::yaml::Node;
 
 /// A text that is never shown.
@@ -124,6 +126,10 @@ pub struct HttpClientConfig {
     pub basic_auth: Option<BasicAuth>,
     /// An `Authorization` header; the deprecated `bearer_token` ends up here too.
     pub authorization: Option<Authorization>,
+    /// Tokens from an OAuth 2.0 server.
+    pub oauth2: Option<OAuth2Config>,
+    /// The proxy.
+    pub proxy: ProxyConfig,
     /// Headers that every request gets besides those that a scrape has (`http_headers`).
     pub headers: Vec<CustomHeader>,
     /// TLS settings.
@@ -139,6 +145,8 @@ impl Default for HttpClientConfig {
         Self {
             basic_auth: None,
             authorization: None,
+            oauth2: None,
+            proxy: ProxyConfig::default(),
             headers: Vec::new(),
             tls: TlsConfig::default(),
             follow_redirects: true,
@@ -147,12 +155,8 @@ impl Default for HttpClientConfig {
     }
 }
 
-/// Fields of Prometheus's HTTP client configuration that Varve does not have.
-pub(crate) const UNSUPPORTED: [&str; 4] =
-    ["no_proxy", "oauth2", "proxy_connect_header", "proxy_url"];
-
 /// Takes `name`, or `name_file` as a path, of which at most one may be given.
-fn source<T>(
+pub(super) fn source<T>(
     fields: &mut Fields<'_>,
     name: &str,
     directory: &Path,
@@ -191,7 +195,8 @@ impl HttpClientConfig {
             (None, Some(node)) => Some(Source::File(directory.join(string(node)?))),
             (None, None) => None,
         };
-        if basic_node.is_some() && bearer.is_some() {
+        let oauth2_node = fields.take("oauth2");
+        if (basic_node.is_some() || oauth2_node.is_some()) && bearer.is_some() {
             return error_at(
                 owner,
                 "at most one of basic_auth, oauth2, bearer_token & bearer_token_file must be configured",
@@ -203,14 +208,13 @@ impl HttpClientConfig {
                 "authorization is not compatible with bearer_token & bearer_token_file",
             );
         }
-        if authorization_node.is_some() && basic_node.is_some() {
+        let kinds = [basic_node, authorization_node, oauth2_node];
+        if kinds.iter().flatten().count() > 1 {
             return error_at(
                 owner,
                 "at most one of basic_auth, oauth2 & authorization must be configured",
             );
         }
-        refuse_even_empty(fields, "oauth2")?;
-        fields.accept_only("proxy_from_environment", "false")?;
         let authorization = match authorization_node {
             Some(node) => Some(Authorization::decode(node, directory)?),
             None => bearer.map(|token| Authorization {
@@ -223,6 +227,10 @@ impl HttpClientConfig {
                 .map(|node| BasicAuth::decode(node, directory))
                 .transpose()?,
             authorization,
+            oauth2: oauth2_node
+                .map(|node| OAuth2Config::decode(node, directory))
+                .transpose()?,
+            proxy: ProxyConfig::take(fields, owner)?,
             headers: fields
                 .read("http_headers", |node| custom_headers(node, directory))?
                 .unwrap_or_default(),
@@ -290,7 +298,7 @@ impl Authorization {
 }
 
 impl TlsConfig {
-    fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
+    pub(super) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "config.TLSConfig")?;
         let conflict =
             |name: &str| format!("at most one of {name} and {name}_file must be configured");

@@ -15,6 +15,8 @@ pub enum ScrapeProtocol {
     PrometheusText0_0_4,
     /// The text format with quoted UTF-8 names.
     PrometheusText1_0_0,
+    /// Protobuf messages: the only format with native histograms.
+    PrometheusProto,
 }
 
 impl ScrapeProtocol {
@@ -26,8 +28,20 @@ impl ScrapeProtocol {
         Self::PrometheusText0_0_4,
     ];
 
-    /// The number of formats that Prometheus knows (these and protobuf); the weights in `Accept` start from it.
-    const KNOWN: usize = 5;
+    /// All formats; the weights in `Accept` start from their number.
+    const KNOWN: [Self; 5] = [
+        Self::OpenMetricsText0_0_1,
+        Self::OpenMetricsText1_0_0,
+        Self::PrometheusProto,
+        Self::PrometheusText0_0_4,
+        Self::PrometheusText1_0_0,
+    ];
+
+    /// What is asked for where nothing is configured: protobuf first if native histograms are wanted.
+    pub fn defaults(native_histograms: bool) -> Vec<Self> {
+        let first = native_histograms.then_some(Self::PrometheusProto);
+        first.into_iter().chain(Self::DEFAULT).collect()
+    }
 
     /// The name in a configuration.
     pub fn as_str(self) -> &'static str {
@@ -36,6 +50,7 @@ impl ScrapeProtocol {
             Self::OpenMetricsText1_0_0 => "OpenMetricsText1.0.0",
             Self::PrometheusText0_0_4 => "PrometheusText0.0.4",
             Self::PrometheusText1_0_0 => "PrometheusText1.0.0",
+            Self::PrometheusProto => "PrometheusProto",
         }
     }
 
@@ -46,29 +61,36 @@ impl ScrapeProtocol {
                 "application/openmetrics-text"
             }
             Self::PrometheusText0_0_4 | Self::PrometheusText1_0_0 => "text/plain",
+            Self::PrometheusProto => "application/vnd.google.protobuf",
         }
     }
 
-    fn version(self) -> &'static str {
+    /// The parameters of the media type.
+    fn parameters(self) -> &'static str {
         match self {
-            Self::OpenMetricsText0_0_1 => "0.0.1",
-            Self::OpenMetricsText1_0_0 | Self::PrometheusText1_0_0 => "1.0.0",
-            Self::PrometheusText0_0_4 => "0.0.4",
+            Self::OpenMetricsText0_0_1 => "version=0.0.1",
+            Self::OpenMetricsText1_0_0 | Self::PrometheusText1_0_0 => "version=1.0.0",
+            Self::PrometheusText0_0_4 => "version=0.0.4",
+            Self::PrometheusProto => "proto=io.prometheus.client.MetricFamily;encoding=delimited",
         }
+    }
+
+    /// Whether the format knows of names that are escaped.
+    fn knows_escaping(self) -> bool {
+        self.parameters() == "version=1.0.0"
     }
 
     /// The `Accept` header for a list of formats.
     pub fn accept_header(protocols: &[Self], escaping: &str) -> String {
-        let mut weight = Self::KNOWN + 1;
+        let mut weight = Self::KNOWN.len() + 1;
         let mut header = String::new();
         for protocol in protocols {
             header.push_str(&format!(
-                "{};version={}",
+                "{};{}",
                 protocol.media_type(),
-                protocol.version()
+                protocol.parameters()
             ));
-            // Only the newer text formats know about escaping.
-            if protocol.version() == "1.0.0" {
+            if protocol.knows_escaping() {
                 header.push_str(&format!(";escaping={escaping}"));
             }
             header.push_str(&format!(";q=0.{weight},"));
@@ -81,17 +103,8 @@ impl ScrapeProtocol {
     /// Reads one format's name.
     pub(crate) fn decode(node: &Node) -> Result<Self, ConfigError> {
         let name = string(node)?;
-        let known = [
-            Self::OpenMetricsText0_0_1,
-            Self::OpenMetricsText1_0_0,
-            Self::PrometheusText0_0_4,
-            Self::PrometheusText1_0_0,
-        ];
-        if let Some(protocol) = known.into_iter().find(|p| p.as_str() == name) {
+        if let Some(protocol) = Self::KNOWN.into_iter().find(|p| p.as_str() == name) {
             return Ok(protocol);
-        }
-        if name == "PrometheusProto" {
-            return error_at(node, "not supported yet: scrape protocol PrometheusProto");
         }
         error_at(
             node,

@@ -12,14 +12,19 @@ pub(super) fn rules(
     what: &str,
     validation: NameValidation,
 ) -> Result<Vec<RelabelRule>, ConfigError> {
-    list(node, |item| {
-        if item.is_null() {
-            return error_at(
-                item,
-                format!("empty or null {what} relabeling rule in scrape config"),
-            );
-        }
-        rule(item, validation)
+    let empty = format!("empty or null {what} relabeling rule in scrape config");
+    rules_or(node, &empty, validation)
+}
+
+/// Reads a list of rules; `empty` is the error about an empty one.
+pub(super) fn rules_or(
+    node: &Node,
+    empty: &str,
+    validation: NameValidation,
+) -> Result<Vec<RelabelRule>, ConfigError> {
+    list(node, |item| match item.is_null() {
+        true => error_at(item, empty),
+        false => rule(item, validation),
     })
 }
 

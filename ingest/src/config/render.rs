@@ -3,11 +3,15 @@
 
 use std::path::Path;
 
+use url::Url;
+
 use super::headers::CustomHeader;
 use super::http::{Authorization, BasicAuth, HttpClientConfig, Secret, Source, TlsConfig};
+use super::oauth2::{JWT_BEARER, OAuth2Config, OAuth2Grant};
+use super::proxy::ProxyConfig;
 use super::scrape::ScrapeConfig;
 use super::write::{Entries, Yaml};
-use super::{Config, GlobalConfig, ScrapeLimits, ScrapeProtocol};
+use super::{Config, GlobalConfig, OtlpConfig, ScrapeLimits, ScrapeProtocol, remote_write};
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::format_duration;
 use crate::relabel::{Action, RelabelRule};
@@ -16,8 +20,16 @@ use crate::relabel::{Action, RelabelRule};
 pub(super) fn config(config: &Config) -> String {
     let mut entries = Entries::default();
     entries.put("global", global(&config.global));
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    entries
+        .list_if_set("rule_files", texts(&config.rule_files))
+        .list_if_set("scrape_config_files", texts(&config.scrape_config_files));
     let jobs = config.scrape_configs.iter().map(|job| scrape(job).map());
     entries.list_if_set("scrape_configs", jobs.collect());
+    let receivers = config.remote_write.iter().map(|r| remote_write::render(r));
+    entries
+        .list_if_set("remote_write", receivers.collect())
+        .put("otlp", otlp(&config.otlp));
     entries.document()
 }
 
@@ -52,6 +64,16 @@ fn global(global: &GlobalConfig) -> Yaml {
             "evaluation_interval",
             format_duration(global.evaluation_interval),
         );
+    if !global.rule_query_offset.is_zero() {
+        entries.text(
+            "rule_query_offset",
+            format_duration(global.rule_query_offset),
+        );
+    }
+    entries.text_if_set("query_log_file", &global.query_log_file);
+    if let Some(file) = &global.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     if !global.external_labels.is_empty() {
         let labels = global.external_labels.iter();
         let labels = labels.map(|(name, value)| (name.to_owned(), Yaml::Text(value.to_owned())));
@@ -63,7 +85,15 @@ fn global(global: &GlobalConfig) -> Yaml {
         entries.text("metric_name_escaping_scheme", escaping.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
+        .flag("scrape_native_histograms", global.scrape_native_histograms)
+        .flag_if_set(
+            "convert_classic_histograms_to_nhcb",
+            global.convert_classic_histograms,
+        )
+        .flag_if_set(
+            "always_scrape_classic_histograms",
+            global.always_scrape_classic_histograms,
+        )
         .flag("extra_scrape_metrics", global.extra_scrape_metrics)
         .map()
 }
@@ -95,13 +125,27 @@ fn scrape(job: &ScrapeConfig) -> Entries {
         entries.text("fallback_scrape_protocol", fallback.as_str());
     }
     entries
-        .flag("scrape_native_histograms", false)
-        .flag("always_scrape_classic_histograms", false)
-        .flag("convert_classic_histograms_to_nhcb", false)
+        .flag("scrape_native_histograms", job.histograms.native)
+        .flag(
+            "always_scrape_classic_histograms",
+            job.histograms.always_classic,
+        )
+        .flag(
+            "convert_classic_histograms_to_nhcb",
+            job.histograms.convert_classic,
+        )
         .text_if_set("metrics_path", &job.metrics_path)
         .text_if_set("scheme", &job.scheme)
         .flag("enable_compression", job.enable_compression);
+    if let Some(file) = &job.scrape_failure_log_file {
+        entries.text("scrape_failure_log_file", path(file));
+    }
     limits(&mut entries, &job.limits);
+    entries.number_if_set("native_histogram_bucket_limit", job.histograms.bucket_limit);
+    if job.histograms.min_bucket_factor != 0.0 {
+        let factor = job.histograms.min_bucket_factor.to_string();
+        entries.put("native_histogram_min_bucket_factor", Yaml::Raw(factor));
+    }
     entries
         .text("metric_name_validation_scheme", job.validation.as_str())
         .text("metric_name_escaping_scheme", job.escaping.as_str())
@@ -114,6 +158,56 @@ fn scrape(job: &ScrapeConfig) -> Entries {
     let statics = job.static_configs.iter().map(group).collect();
     DiscoveryConfig::render_all(&job.discoveries, statics, &mut entries);
     entries
+}
+
+/// A URL without its password, and without a slash that may not have been there.
+pub(super) fn shown_url(url: &Url) -> String {
+    let mut url = url.clone();
+    if url.password().is_some() {
+        // It has a host, and so can have a password.
+        let _ = url.set_password(Some("xxxxx"));
+    }
+    let text = url.to_string();
+    match url.path() {
+        "/" => text.trim_end_matches('/').to_owned(),
+        _ => text,
+    }
+}
+
+fn otlp(otlp: &OtlpConfig) -> Yaml {
+    let texts = |texts: &[String]| texts.iter().cloned().map(Yaml::Text).collect();
+    Entries::default()
+        .flag_if_set(
+            "promote_all_resource_attributes",
+            otlp.promote_all_resource_attributes,
+        )
+        .list_if_set(
+            "promote_resource_attributes",
+            texts(&otlp.promote_resource_attributes),
+        )
+        .list_if_set(
+            "ignore_resource_attributes",
+            texts(&otlp.ignore_resource_attributes),
+        )
+        .text_if_set("translation_strategy", otlp.translation_strategy.as_str())
+        .flag_if_set(
+            "keep_identifying_resource_attributes",
+            otlp.keep_identifying_resource_attributes,
+        )
+        .flag_if_set(
+            "convert_histograms_to_nhcb",
+            otlp.convert_histograms_to_nhcb,
+        )
+        .flag_if_set("promote_scope_metadata", otlp.promote_scope_metadata)
+        .flag_if_set(
+            "label_name_underscore_sanitization",
+            otlp.label_name_underscore_sanitization,
+        )
+        .flag_if_set(
+            "label_name_preserve_multiple_underscores",
+            otlp.label_name_preserve_multiple_underscores,
+        )
+        .map()
 }
 
 fn path(path: &Path) -> String {
@@ -158,31 +252,100 @@ pub(crate) fn http(entries: &mut Entries, http: &HttpClientConfig) {
         hidden(&mut authorization, "credentials", credentials.as_ref());
         entries.put("authorization", authorization.map());
     }
-    if http.tls != TlsConfig::default() {
-        let tls = &http.tls;
-        let mut section = Entries::default();
-        shown(&mut section, "ca", tls.ca.as_ref());
-        shown(&mut section, "cert", tls.cert.as_ref());
-        hidden(&mut section, "key", tls.key.as_ref());
-        section
-            .text_if_set("server_name", &tls.server_name)
-            .flag("insecure_skip_verify", tls.insecure_skip_verify);
-        if let Some(version) = tls.min_version {
-            section.text("min_version", version.as_str());
-        }
-        if let Some(version) = tls.max_version {
-            section.text("max_version", version.as_str());
-        }
-        entries.put("tls_config", section.map());
+    if let Some(oauth2) = &http.oauth2 {
+        entries.put("oauth2", oauth2_section(oauth2));
     }
+    tls(entries, &http.tls);
     entries
         .flag("follow_redirects", http.follow_redirects)
         .flag("enable_http2", http.enable_http2);
+    proxy(entries, &http.proxy);
     if !http.headers.is_empty() {
         let headers = http.headers.iter();
         let headers = headers.map(|header| (header.name.clone(), custom_header(header)));
         entries.put("http_headers", Yaml::Map(headers.collect()));
     }
+}
+
+fn tls(entries: &mut Entries, tls: &TlsConfig) {
+    if *tls == TlsConfig::default() {
+        return;
+    }
+    let mut section = Entries::default();
+    shown(&mut section, "ca", tls.ca.as_ref());
+    shown(&mut section, "cert", tls.cert.as_ref());
+    hidden(&mut section, "key", tls.key.as_ref());
+    section
+        .text_if_set("server_name", &tls.server_name)
+        .flag("insecure_skip_verify", tls.insecure_skip_verify);
+    if let Some(version) = tls.min_version {
+        section.text("min_version", version.as_str());
+    }
+    if let Some(version) = tls.max_version {
+        section.text("max_version", version.as_str());
+    }
+    entries.put("tls_config", section.map());
+}
+
+fn proxy(entries: &mut Entries, proxy: &ProxyConfig) {
+    if let Some(url) = &proxy.proxy_url {
+        entries.text("proxy_url", shown_url(url));
+    }
+    entries
+        .text_if_set("no_proxy", &proxy.no_proxy)
+        .flag_if_set("proxy_from_environment", proxy.from_environment);
+    if !proxy.connect_headers.is_empty() {
+        let headers = proxy.connect_headers.iter().map(|(name, values)| {
+            let values = values.iter().map(|value| Yaml::Text(value.to_string()));
+            (name.clone(), Yaml::List(values.collect()))
+        });
+        entries.put("proxy_connect_header", Yaml::Map(headers.collect()));
+    }
+}
+
+fn oauth2_section(oauth2: &OAuth2Config) -> Yaml {
+    let mut entries = Entries::default();
+    entries.text("client_id", &oauth2.client_id);
+    match &oauth2.grant {
+        OAuth2Grant::ClientCredentials { secret } => {
+            hidden(&mut entries, "client_secret", secret.as_ref());
+        }
+        OAuth2Grant::JwtBearer {
+            key,
+            key_id,
+            algorithm,
+            issuer,
+            audience,
+            claims,
+        } => {
+            entries.text_if_set("client_certificate_key_id", key_id);
+            hidden(&mut entries, "client_certificate_key", key.as_ref());
+            entries
+                .text("grant_type", JWT_BEARER)
+                .text_if_set("signature_algorithm", algorithm)
+                .text_if_set("iss", issuer)
+                .text_if_set("audience", audience);
+            if !claims.is_empty() {
+                let claims = claims.iter();
+                // JSON is YAML too.
+                let claims =
+                    claims.map(|(name, value)| (name.clone(), Yaml::Raw(value.to_string())));
+                entries.put("claims", Yaml::Map(claims.collect()));
+            }
+        }
+    }
+    let scopes = oauth2.scopes.iter().cloned().map(Yaml::Text);
+    entries
+        .list_if_set("scopes", scopes.collect())
+        .text("token_url", &oauth2.token_url);
+    if !oauth2.endpoint_params.is_empty() {
+        let params = oauth2.endpoint_params.iter();
+        let params = params.map(|(name, value)| (name.clone(), Yaml::Text(value.clone())));
+        entries.put("endpoint_params", Yaml::Map(params.collect()));
+    }
+    tls(&mut entries, &oauth2.tls);
+    proxy(&mut entries, &oauth2.proxy);
+    entries.map()
 }
 
 fn custom_header(header: &CustomHeader) -> Yaml {
@@ -201,7 +364,7 @@ fn custom_header(header: &CustomHeader) -> Yaml {
         .map()
 }
 
-fn rule(rule: &RelabelRule) -> Yaml {
+pub(super) fn rule(rule: &RelabelRule) -> Yaml {
     let mut entries = Entries::default();
     if !rule.source_labels.is_empty() {
         entries.put("source_labels", Yaml::Flow(rule.source_labels.clone()));

@@ -1,19 +1,21 @@
 //! One entry of `scrape_configs`: a job.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::decode::{Fields, boolean, duration, error_at, labels, list, map, string, strings};
 use super::error::ConfigError;
 use super::global::{Escaping, GlobalConfig, ScrapeLimits, name_validation};
-use super::http::{self, HttpClientConfig};
+use super::histograms::HistogramConfig;
+use super::http::HttpClientConfig;
 use super::protocol::ScrapeProtocol;
 use super::relabel::rules;
 use super::render;
 use super::yaml::Node;
 use crate::discovery::{DiscoveryConfig, TargetGroup};
 use crate::duration::ByteSize;
+use crate::exposition::ReadOptions;
 use crate::names::NameValidation;
 use crate::relabel::RelabelRule;
 
@@ -52,6 +54,10 @@ pub struct ScrapeConfig {
     pub escaping: Escaping,
     /// Whether three more series describe each scrape.
     pub extra_scrape_metrics: bool,
+    /// What is taken of histograms.
+    pub histograms: HistogramConfig,
+    /// Where failed scrapes are logged.
+    pub scrape_failure_log_file: Option<PathBuf>,
     /// Authentication, TLS and redirects.
     pub http: HttpClientConfig,
     /// Rules on targets.
@@ -63,13 +69,6 @@ pub struct ScrapeConfig {
     /// Where other targets are found, ordered by kind.
     pub discoveries: Vec<DiscoveryConfig>,
 }
-
-/// Fields of Prometheus's scrape configuration that Varve does not have.
-const UNSUPPORTED: &[&str] = &[
-    "native_histogram_bucket_limit",
-    "native_histogram_min_bucket_factor",
-    "scrape_failure_log_file",
-];
 
 impl ScrapeConfig {
     /// Reads a job and fills in what it takes from `global`. File names are relative to `directory`.
@@ -88,10 +87,11 @@ impl ScrapeConfig {
         }
         let (scrape_interval, scrape_timeout) = times(&mut fields, node, global, &job_name)?;
         let (validation, escaping) = naming(&mut fields, node, global)?;
-        fields.accept_only("scrape_native_histograms", "false")?;
-        fields.accept_only("convert_classic_histograms_to_nhcb", "false")?;
-        // Native histograms are not scraped, so classic ones always are.
-        fields.read("always_scrape_classic_histograms", boolean)?;
+        let histograms = HistogramConfig::take(&mut fields, global)?;
+        let failure_log = fields.take_text("scrape_failure_log_file");
+        let failure_log = failure_log
+            .map(|node| string(node).map(|name| directory.join(name)))
+            .transpose()?;
         let relabel_configs = fields
             .read("relabel_configs", |node| rules(node, "target", validation))?
             .unwrap_or_default();
@@ -113,7 +113,7 @@ impl ScrapeConfig {
             scrape_timeout,
             scrape_protocols: protocols
                 .or_else(|| global.scrape_protocols.clone())
-                .unwrap_or_else(|| ScrapeProtocol::DEFAULT.to_vec()),
+                .unwrap_or_else(|| ScrapeProtocol::defaults(histograms.native)),
             fallback_scrape_protocol: fields
                 .take_text("fallback_scrape_protocol")
                 .map(ScrapeProtocol::decode)
@@ -131,6 +131,8 @@ impl ScrapeConfig {
             extra_scrape_metrics: fields
                 .read("extra_scrape_metrics", boolean)?
                 .unwrap_or(global.extra_scrape_metrics),
+            histograms,
+            scrape_failure_log_file: failure_log.or_else(|| global.scrape_failure_log_file.clone()),
             http: HttpClientConfig::take(&mut fields, node, directory)?,
             relabel_configs,
             metric_relabel_configs: fields
@@ -146,15 +148,23 @@ impl ScrapeConfig {
             discoveries: DiscoveryConfig::take_all(&mut fields, directory)?,
             job_name,
         };
-        let mut unsupported = UNSUPPORTED.to_vec();
-        unsupported.extend(http::UNSUPPORTED);
-        fields.finish(&unsupported)?;
+        fields.finish(&[])?;
         Ok(config)
     }
 
     /// The effective configuration of the job as YAML: what `/api/v1/scrape_pools/config` shows.
     pub fn to_yaml(&self) -> String {
         render::job(self)
+    }
+
+    /// What is read of histograms, unless a target's labels say otherwise.
+    pub fn read_options(&self) -> ReadOptions {
+        ReadOptions {
+            native_histograms: self.histograms.native,
+            classic_histograms: self.histograms.always_classic,
+            convert_classic_histograms: self.histograms.convert_classic,
+            ..ReadOptions::default()
+        }
     }
 
     /// Whether a target's scrapes are the same under `other`: all but where targets come from and how many there may be.

@@ -36,15 +36,12 @@ pub(crate) struct ApiAnswer {
 }
 
 impl ApiClient {
-    /// A client for the host of `url`. A request may take `timeout`, its body included.
+    /// A client by a configuration. A request may take `timeout`, its body included.
     pub(crate) fn new(
         config: &HttpClientConfig,
-        url: &str,
         timeout: Duration,
     ) -> Result<Self, DiscoveryError> {
-        let client = HttpClient::new(config)
-            .and_then(|client| client.for_host_of(url))
-            .map_err(DiscoveryError::Setup)?;
+        let client = HttpClient::new(config).map_err(DiscoveryError::Setup)?;
         Ok(Self::with_client(client, timeout))
     }
 

@@ -14,9 +14,9 @@ use super::periodic::{Periodic, Refresh};
 use super::{Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, boolean, string};
+use crate::config::render;
 use crate::config::write::{Entries, Yaml};
 use crate::config::yaml::Node;
-use crate::config::{http, render};
 
 /// One entry of `docker_sd_configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ impl Kind for DockerConfig {
                 .read_even_null("match_first_network", boolean)?
                 .unwrap_or(true),
         };
-        fields.finish(&http::UNSUPPORTED)?;
+        fields.finish(&[])?;
         Ok(config)
     }
 

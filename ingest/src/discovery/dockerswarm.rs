@@ -17,7 +17,7 @@ use super::{Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
 use crate::config::decode::{Fields, error_at, string};
 use crate::config::write::{Entries, Yaml};
 use crate::config::yaml::Node;
-use crate::config::{ConfigError, http, render};
+use crate::config::{ConfigError, render};
 
 /// What begins the names of labels.
 const PREFIX: &str = "__meta_dockerswarm_";
@@ -49,7 +49,7 @@ impl Kind for DockerSwarmConfig {
         let mut fields = Fields::of(node, "moby.plain")?;
         let host = HostSettings::take(&mut fields, node, directory)?;
         let role = fields.read("role", string)?.unwrap_or_default();
-        fields.finish(&http::UNSUPPORTED)?;
+        fields.finish(&[])?;
         let role = match role.as_str() {
             "services" => SwarmRole::Services,
             "tasks" => SwarmRole::Tasks,

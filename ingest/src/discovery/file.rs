@@ -205,7 +205,11 @@ impl Files {
     }
 
     fn matching_files(&self) -> Vec<PathBuf> {
-        self.config.files.iter().flat_map(|p| expand(p)).collect()
+        self.config
+            .files
+            .iter()
+            .flat_map(|p| files_matching(p))
+            .collect()
     }
 }
 
@@ -228,7 +232,7 @@ fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
 }
 
 /// The files that a path with a pattern in its last part stands for; one without stands for itself where it exists.
-fn expand(pattern: &Path) -> Vec<PathBuf> {
+pub(crate) fn files_matching(pattern: &Path) -> Vec<PathBuf> {
     let name = pattern.file_name().unwrap_or_default().to_string_lossy();
     if !name.contains(['*', '?', '[']) {
         return match pattern.exists() {

@@ -20,7 +20,7 @@ use super::{Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
 use crate::config::decode::{Fields, error_at, string};
 use crate::config::write::Entries;
 use crate::config::yaml::Node;
-use crate::config::{ConfigError, HttpClientConfig, http, render};
+use crate::config::{ConfigError, HttpClientConfig, render};
 use crate::http_client::header;
 
 /// One entry of `http_sd_configs`.
@@ -44,7 +44,7 @@ impl Kind for HttpConfig {
             refresh_interval: refresh_interval(&mut fields, Duration::from_secs(60))?,
             http: HttpClientConfig::take(&mut fields, node, directory)?,
         };
-        fields.finish(&http::UNSUPPORTED)?;
+        fields.finish(&[])?;
         if config.url.is_empty() {
             return error_at(node, "URL is missing");
         }
@@ -59,7 +59,7 @@ impl Kind for HttpConfig {
     }
 
     fn discovery(&self, _: Failures) -> Result<Box<dyn Discovery>, DiscoveryError> {
-        let mut client = ApiClient::new(&self.http, &self.url, self.refresh_interval)?;
+        let mut client = ApiClient::new(&self.http, self.refresh_interval)?;
         let seconds = header(&self.refresh_interval.as_secs_f64().to_string())?;
         let headers = client.headers_mut();
         headers.insert("x-prometheus-refresh-interval-seconds", seconds);

@@ -40,6 +40,7 @@ pub use self::docker::DockerConfig;
 pub use self::docker::api::{Filter, HostSettings};
 pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::file::FileConfig;
+pub(crate) use self::file::files_matching;
 pub use self::http::HttpConfig;
 pub use self::kinds::DiscoveryConfig;
 pub use self::metrics::{DiscoveryMetrics, Failures};

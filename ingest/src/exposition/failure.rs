@@ -61,7 +61,7 @@ impl Parser<'_> {
                 // To the text format, the input ends with a line break.
                 Format::Text if state == State::Timestamp => (at + 1, "LINEBREAK"),
                 Format::Text => (at, "INVALID"),
-                Format::OpenMetrics => (at, "EOF"),
+                Format::OpenMetrics | Format::Protobuf => (at, "EOF"),
             };
         };
         let invalid = (at, "INVALID");

@@ -1,4 +1,4 @@
-//! What targets answer: the text format 0.0.4 and OpenMetrics 1.0.
+//! What targets answer: the text format 0.0.4, OpenMetrics 1.0, and Prometheus's protobuf messages.
 //!
 //! One [`Parser`] walks the bytes of a response and hands out entries. It accepts and rejects what Prometheus's parsers
 //! do; an error ends the scrape. Nothing is allocated per sample: an entry borrows the input, and label sets are
@@ -8,15 +8,19 @@
 //! next: where they are there, the parser compares instead of lexing. This cannot change what is accepted, because
 //! the grammar is regular and the expected bytes were lexed as one series before.
 //!
-//! Flow: [`Format::of`] picks the format by Content-Type; [`Parser::next`] yields [`Entry`]s; [`Parser::labels`] and
-//! [`Parser::exemplar`] decode what belongs to the last series.
+//! Flow: [`Format::of`] picks the format by Content-Type; [`read`] hands everything to a [`Visitor`], whatever the format. For texts
+//! [`Parser::next`] yields [`Entry`]s; [`Parser::labels`] and [`Parser::exemplar`] decode what belongs to the last series. Messages are read in
+//! place, field by field. Classic histograms become native ones on the way, where that is asked for.
 
 mod decode;
 mod failure;
 mod media_type;
+mod nhcb;
 mod number;
 mod openmetrics;
 mod parser;
+mod protobuf;
+mod read;
 mod text;
 
 use std::borrow::Cow;
@@ -26,18 +30,27 @@ use varve_storage::MetricType;
 
 pub use self::decode::{ParsedExemplar, repeated_name};
 pub use self::parser::Parser;
+pub use self::read::{Details, Exposed, ReadOptions, Visitor, read};
 
 /// The bits of the NaN that every exposed NaN becomes, so that none is mistaken for a stale marker.
 pub const NORMAL_NAN: u64 = 0x7ff8_0000_0000_0001;
 
 /// An exposition that breaks its grammar.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[error("line {line}: {message}")]
 pub struct ExpositionError {
-    /// The line, counted from 1.
+    /// The line, counted from 1; 0 where the format has no lines.
     pub line: usize,
     /// What is wrong, in Prometheus's words.
     pub message: String,
+}
+
+impl std::fmt::Display for ExpositionError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.line {
+            0 => f.write_str(&self.message),
+            line => write!(f, "line {line}: {}", self.message),
+        }
+    }
 }
 
 /// An exposition format.
@@ -47,6 +60,8 @@ pub enum Format {
     Text,
     /// OpenMetrics 1.0.
     OpenMetrics,
+    /// Messages `io.prometheus.client.MetricFamily`, each behind its length.
+    Protobuf,
 }
 
 /// One entry of an exposition.
@@ -95,9 +110,7 @@ impl Format {
         match media_type.as_str() {
             "application/openmetrics-text" => Ok(Self::OpenMetrics),
             "text/plain" => Ok(Self::Text),
-            "application/vnd.google.protobuf" => {
-                Err("not supported yet: the protobuf exposition format".to_owned())
-            }
+            "application/vnd.google.protobuf" => Ok(Self::Protobuf),
             _ => fallback.ok_or_else(|| {
                 format!("received unsupported Content-Type {content_type:?} and no fallback_scrape_protocol specified for target")
             }),

@@ -89,6 +89,8 @@ impl<'a> Parser<'a> {
         match self.format {
             Format::Text => self.next_text(expected),
             Format::OpenMetrics => self.next_open_metrics(expected),
+            // Messages are not walked by this parser.
+            Format::Protobuf => Ok(None),
         }
     }
 

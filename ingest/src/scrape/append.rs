@@ -5,19 +5,24 @@
 //! alive and get no stale marker.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use varve_storage::columns::NO_START_MS;
+use varve_storage::histogram::{HistogramError, SCHEMA_MIN};
 use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
 use varve_storage::wal::SampleRow;
 use varve_storage::{
-    Exemplar, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef, stale_nan,
+    Exemplar, FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef,
 };
 
 use super::cache::{Fate, ScrapeCache, Verdict};
 use super::metrics::{ScrapeMetrics, add};
+use super::target::Fnv;
 use crate::config::ScrapeConfig;
 use crate::error::{Error, Result};
-use crate::exposition::{Entry, Format, Parser, Sample, repeated_name};
+use crate::exposition::{
+    Details, Entry, Exposed, Format, ReadOptions, Visitor, read, repeated_name,
+};
 use crate::names::NameValidation;
 use crate::relabel::relabel;
 
@@ -36,6 +41,8 @@ pub(super) struct PassContext<'a> {
     pub(super) metrics: &'a ScrapeMetrics,
     /// The time of samples without one; ms since the epoch.
     pub(super) time_ms: i64,
+    /// What is read of histograms.
+    pub(super) options: ReadOptions,
 }
 
 /// What a pass found. The counts stand even where the pass failed.
@@ -52,6 +59,8 @@ pub(super) struct Pass {
     /// Samples that count towards the limit.
     counted: u64,
     over_limit: bool,
+    /// Whether a histogram had too many buckets.
+    over_bucket_limit: bool,
 }
 
 impl PassContext<'_> {
@@ -74,6 +83,13 @@ pub(super) fn pass(
         add(&context.metrics.sample_limit_exceeded, 1);
         if result.is_ok() {
             result = Err(Error::Limit("sample limit exceeded".to_owned()));
+        }
+    }
+    if pass.over_bucket_limit {
+        add(&context.metrics.histogram_bucket_limit_exceeded, 1);
+        if result.is_ok() {
+            let message = "histogram bucket limit exceeded";
+            result = Err(Error::Limit(message.to_owned()));
         }
     }
     match result {
@@ -219,22 +235,19 @@ impl Pass {
         cache: &mut ScrapeCache,
         context: &PassContext<'_>,
     ) -> Result<()> {
-        let mut parser = Parser::new(body, format);
-        while let Some(entry) = parser.next(cache.expected())? {
-            match entry {
-                Entry::Type(family, kind) => cache.set_type(family, kind),
-                Entry::Help(family, help) => cache.set_help(family, &help),
-                Entry::Unit(family, unit) => cache.set_unit(family, &unit),
-                Entry::Series(sample) => self.sample(&sample, &parser, cache, context)?,
-            }
-        }
-        Ok(())
+        let options = context.options;
+        let mut reading = Reading {
+            pass: self,
+            cache,
+            context,
+        };
+        read(body, format, &options, &mut reading)
     }
 
     fn sample(
         &mut self,
-        sample: &Sample<'_>,
-        parser: &Parser<'_>,
+        sample: &Exposed<'_>,
+        details: &dyn Details,
         cache: &mut ScrapeCache,
         context: &PassContext<'_>,
     ) -> Result<()> {
@@ -253,7 +266,7 @@ impl Pass {
                 (track, false)
             }
             None => {
-                let exposed = parser.labels()?;
+                let exposed = details.labels()?;
                 let Some(labels) = final_labels(&exposed, context)? else {
                     cache.insert_dropped(sample.series);
                     return Ok(());
@@ -267,7 +280,7 @@ impl Pass {
             }
         };
         let taken = self.admit(own_time_ms, context)
-            && self.take(sample, own_time_ms, track, cache, context);
+            && self.take(sample, own_time_ms, track, cache, context)?;
         // A series that is new is alive even where its sample could not be taken, but stays new.
         let tracked = own_time_ms.is_none() || context.config.track_timestamps_staleness;
         if tracked && (taken || is_new) {
@@ -281,18 +294,34 @@ impl Pass {
             (true, false) => cache.leave_new(track),
             (false, _) => {}
         }
-        if let Some(exemplar) = parser.exemplar()
-            && let Some(track) = cache.track(track).filter(|track| track.has_samples())
-        {
-            let time_ms = own_time_ms.unwrap_or(context.time_ms);
-            self.exemplars.push(Exemplar {
+        self.exemplars(own_time_ms, track, details, cache, context);
+        Ok(())
+    }
+
+    /// Takes the exemplars of a sample.
+    fn exemplars(
+        &mut self,
+        own_time_ms: Option<i64>,
+        track: u32,
+        details: &dyn Details,
+        cache: &mut ScrapeCache,
+        context: &PassContext<'_>,
+    ) {
+        let found = details.exemplars();
+        if found.is_empty() {
+            return;
+        }
+        let Some(track) = cache.track(track).filter(|track| track.has_samples()) else {
+            return;
+        };
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+        self.exemplars
+            .extend(found.into_iter().map(|exemplar| Exemplar {
                 series: SeriesRef::clone(&track.series),
                 labels: Labels::from_pairs(exemplar.labels),
                 timestamp_ms: exemplar.timestamp_ms.unwrap_or(time_ms),
                 value: exemplar.value,
-            });
-        }
-        Ok(())
+            }));
     }
 
     /// A series with a label twice cannot be stored, which matters unless its sample is left out anyway.
@@ -329,57 +358,136 @@ impl Pass {
         true
     }
 
-    /// Takes a sample; `false` if it is out of order, or another one for the same time is there. A sample that the series has
-    /// already is fine, and not written again.
+    /// Takes a sample; `false` if it is out of order, or another one for the same time is there, or it has too many buckets. A sample that
+    /// the series has already is fine, and not written again.
     fn take(
         &mut self,
-        sample: &Sample<'_>,
+        sample: &Exposed<'_>,
         own_time_ms: Option<i64>,
         track: u32,
         cache: &mut ScrapeCache,
         context: &PassContext<'_>,
-    ) -> bool {
+    ) -> Result<bool> {
         let time_ms = own_time_ms.unwrap_or(context.time_ms);
         let iteration = cache.iteration();
         let Some(track) = cache.track(track) else {
-            return false;
+            return Ok(false);
         };
-        match track.take(iteration, time_ms, sample.value) {
+        let mut value = sample.value.clone();
+        if let SampleValue::Histogram(histogram) = &value {
+            match limited(histogram, context.config)? {
+                Some(histogram) => value = SampleValue::Histogram(Arc::new(histogram)),
+                None => {
+                    self.over_bucket_limit = true;
+                    return Ok(false);
+                }
+            }
+        }
+        let verdict = track.take(iteration, time_ms, value_bits(&value));
+        match verdict {
             Verdict::New => {
+                if let SampleValue::Histogram(histogram) = &mut value {
+                    let hint = histogram.stored_hint(track.histogram());
+                    Arc::make_mut(histogram).counter_reset_hint = hint;
+                }
+                track.note(&value);
                 self.samples.push(SampleRow {
                     series: SeriesRef::clone(&track.series),
                     timestamp_ms: time_ms,
-                    start_timestamp_ms: NO_START_MS,
-                    value: SampleValue::Float(sample.value),
+                    start_timestamp_ms: match sample.start_timestamp_ms < time_ms {
+                        true => sample.start_timestamp_ms,
+                        false => NO_START_MS,
+                    },
+                    value,
                 });
-                true
             }
-            Verdict::Known => true,
-            Verdict::Duplicate => {
-                add(&context.metrics.samples_duplicate, 1);
-                false
-            }
-            Verdict::OutOfOrder => {
-                add(&context.metrics.samples_out_of_order, 1);
-                false
-            }
+            Verdict::Known => {}
+            Verdict::Duplicate => add(&context.metrics.samples_duplicate, 1),
+            Verdict::OutOfOrder => add(&context.metrics.samples_out_of_order, 1),
         }
+        Ok(matches!(verdict, Verdict::New | Verdict::Known))
     }
 
     fn mark_stale(&mut self, cache: &mut ScrapeCache, context: &PassContext<'_>) {
         let before = self.samples.len();
         let ended = cache.end_stale(context.time_ms);
-        self.samples.extend(ended.map(|series| SampleRow {
+        self.samples.extend(ended.map(|(series, value)| SampleRow {
             series: SeriesRef::clone(series),
             timestamp_ms: context.time_ms,
             start_timestamp_ms: NO_START_MS,
-            value: SampleValue::Float(stale_nan()),
+            value,
         }));
         add(
             &context.metrics.stale_markers,
             (self.samples.len() - before) as u64,
         );
     }
+}
+
+/// A pass while it reads.
+struct Reading<'a> {
+    pass: &'a mut Pass,
+    cache: &'a mut ScrapeCache,
+    context: &'a PassContext<'a>,
+}
+
+impl Visitor for Reading<'_> {
+    type Error = Error;
+
+    fn expected(&self) -> &[u8] {
+        self.cache.expected()
+    }
+
+    fn metadata(&mut self, entry: &Entry<'_>) {
+        match entry {
+            Entry::Type(family, kind) => self.cache.set_type(family, *kind),
+            Entry::Help(family, help) => self.cache.set_help(family, help),
+            Entry::Unit(family, unit) => self.cache.set_unit(family, unit),
+            Entry::Series(_) => {}
+        }
+    }
+
+    fn sample(&mut self, exposed: &Exposed<'_>, details: &dyn Details) -> Result<()> {
+        self.pass.sample(exposed, details, self.cache, self.context)
+    }
+}
+
+/// What tells two values for one time apart.
+fn value_bits(value: &SampleValue) -> u64 {
+    match value {
+        SampleValue::Float(value) => value.to_bits(),
+        SampleValue::Histogram(histogram) => {
+            let mut hash = Fnv::new();
+            for number in [histogram.count, histogram.sum, histogram.zero_count] {
+                hash.write(&number.to_bits().to_le_bytes());
+            }
+            hash.write(&histogram.schema.to_le_bytes());
+            let counts = histogram.positive_buckets.iter();
+            for number in counts.chain(&histogram.negative_buckets) {
+                hash.write(&number.to_bits().to_le_bytes());
+            }
+            hash.finish()
+        }
+    }
+}
+
+/// A histogram within the limits of the configuration, at a coarser resolution if need be; `None` if it has too many buckets at any.
+fn limited(histogram: &FloatHistogram, config: &ScrapeConfig) -> Result<Option<FloatHistogram>> {
+    let mut limited = histogram.clone();
+    let wrong = |error: HistogramError| Error::Series(error.to_string());
+    if limited.schema > config.histograms.schema_max() && !limited.uses_custom_buckets() {
+        let schema = config.histograms.schema_max();
+        limited.reduce_resolution(schema).map_err(wrong)?;
+    }
+    let limit = usize::try_from(config.histograms.bucket_limit).unwrap_or(usize::MAX);
+    while limit > 0 && limited.positive_buckets.len() + limited.negative_buckets.len() > limit {
+        if limited.uses_custom_buckets() || limited.schema <= SCHEMA_MIN {
+            return Ok(None);
+        }
+        let schema = limited.schema - 1;
+        limited.reduce_resolution(schema).map_err(wrong)?;
+    }
+    Ok(Some(limited))
 }
 
 #[cfg(test)]

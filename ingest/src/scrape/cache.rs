@@ -12,7 +12,10 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use varve_storage::{MetricMetadata, MetricType, SeriesId, SeriesRef, stale_nan};
+use varve_storage::{
+    FloatHistogram, MetricMetadata, MetricType, STALE_NAN, SampleValue, SeriesId, SeriesRef,
+    stale_nan,
+};
 
 /// No slot, or a slot without a track.
 const NONE: u32 = u32::MAX;
@@ -49,6 +52,8 @@ pub(super) struct Track {
     sampled: u64,
     /// What `last` was before that iteration.
     before: Option<Newest>,
+    /// The value of `last`, if that is a histogram: from it follows what is known of resets between it and the next.
+    histogram: Option<Arc<FloatHistogram>>,
 }
 
 /// The newest sample of a series.
@@ -74,12 +79,11 @@ pub(super) enum Verdict {
 impl Track {
     /// Compares a sample with those before it, as Prometheus's storage does: whether it is in order is decided by what was
     /// there before the scrape; within a scrape the first of two that exclude each other stands.
-    pub(super) fn take(&mut self, iteration: u64, timestamp_ms: i64, value: f64) -> Verdict {
+    pub(super) fn take(&mut self, iteration: u64, timestamp_ms: i64, value_bits: u64) -> Verdict {
         if self.sampled != iteration {
             self.sampled = iteration;
             self.before = self.last;
         }
-        let value_bits = value.to_bits();
         if let Some(before) = self.before {
             if timestamp_ms < before.timestamp_ms {
                 return Verdict::OutOfOrder;
@@ -99,6 +103,34 @@ impl Track {
             value_bits,
         });
         Verdict::New
+    }
+
+    /// The histogram that the series has last, if it is one.
+    pub(super) fn histogram(&self) -> Option<&FloatHistogram> {
+        self.histogram.as_deref()
+    }
+
+    /// Notes the value of a sample that was taken.
+    pub(super) fn note(&mut self, value: &SampleValue) {
+        self.histogram = match value {
+            SampleValue::Float(_) => None,
+            SampleValue::Histogram(histogram) => Some(Arc::clone(histogram)),
+        };
+    }
+
+    /// The sample that ends the series: of the kind that its last one has.
+    fn stale_value(&self) -> SampleValue {
+        match &self.histogram {
+            None => SampleValue::Float(stale_nan()),
+            Some(previous) => {
+                let mut marker = FloatHistogram {
+                    sum: stale_nan(),
+                    ..FloatHistogram::default()
+                };
+                marker.counter_reset_hint = marker.stored_hint(Some(previous));
+                SampleValue::Histogram(Arc::new(marker))
+            }
+        }
     }
 
     /// Whether any sample of it was ever taken.
@@ -271,6 +303,7 @@ impl ScrapeCache {
             last: self.ended.remove(&id),
             sampled: 0,
             before: None,
+            histogram: None,
         };
         let index = match self.free_tracks.pop() {
             Some(index) => index,
@@ -304,12 +337,17 @@ impl ScrapeCache {
 
     /// Ends the series that were alive in the last iteration and are not in this one: gives those whose stale marker is to
     /// be written.
-    pub(super) fn end_stale(&mut self, time_ms: i64) -> impl Iterator<Item = &SeriesRef> {
+    pub(super) fn end_stale(
+        &mut self,
+        time_ms: i64,
+    ) -> impl Iterator<Item = (&SeriesRef, SampleValue)> {
         let iteration = self.iteration;
         self.tracks.iter_mut().flatten().filter_map(move |track| {
             let ends = track.alive == iteration - 1
-                && track.take(iteration, time_ms, stale_nan()) == Verdict::New;
-            ends.then_some(&track.series)
+                && track.take(iteration, time_ms, STALE_NAN) == Verdict::New;
+            let value = ends.then(|| track.stale_value())?;
+            track.note(&value);
+            Some((&track.series, value))
         })
     }
 
@@ -322,6 +360,8 @@ impl ScrapeCache {
         for track in self.tracks.iter_mut().flatten() {
             if track.sampled == iteration {
                 track.last = track.before;
+                // It may not be stored; then nothing is known of resets.
+                track.histogram = None;
             }
         }
     }

@@ -59,7 +59,7 @@ pub(super) fn job_client(config: &ScrapeConfig) -> Result<HttpClient> {
 
 fn client_error(config: &ScrapeConfig, reason: String) -> Error {
     Error::Client {
-        job: config.job_name.clone(),
+        owner: format!("job {:?}", config.job_name),
         reason,
     }
 }
@@ -90,9 +90,7 @@ impl TargetClient {
         }
         headers.insert("x-prometheus-scrape-timeout-seconds", header(&timeout)?);
         Ok(Self {
-            client: client
-                .for_host_of(&target.url)
-                .map_err(|reason| client_error(config, reason))?,
+            client: client.clone(),
             config: Arc::clone(config),
             url: target.url.clone(),
             headers,
@@ -134,6 +132,7 @@ impl TargetClient {
                 .fallback_scrape_protocol
                 .map(|protocol| match protocol.media_type() {
                     "text/plain" => Format::Text,
+                    "application/vnd.google.protobuf" => Format::Protobuf,
                     _ => Format::OpenMetrics,
                 });
         let format = Format::of(text(CONTENT_TYPE).as_deref(), fallback);

@@ -19,6 +19,7 @@ use super::worker::{LoopState, lock};
 use crate::config::{Config, ScrapeConfig};
 use crate::discovery::Discoveries;
 use crate::error::{Error, Result};
+use crate::exposition::ReadOptions;
 use crate::relabel::{RelabelStep, relabel_steps};
 use crate::sink::SampleSink;
 
@@ -34,6 +35,8 @@ pub struct ScrapeOptions {
     pub host_name: String,
     /// Whether targets are spread over their interval; else every loop starts at once.
     pub spread: bool,
+    /// Whether start timestamps of samples are stored.
+    pub start_timestamps: bool,
     /// How long a shutdown waits for the store to take what was scraped.
     pub shutdown_grace: Duration,
 }
@@ -48,6 +51,7 @@ impl Default for ScrapeOptions {
         Self {
             host_name: name,
             spread: true,
+            start_timestamps: false,
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -84,6 +88,14 @@ impl Shared {
             task.await;
             drop(alive);
         });
+    }
+
+    /// What is read of a target's histograms.
+    pub(super) fn read_options(&self, target: &Target) -> ReadOptions {
+        ReadOptions {
+            start_timestamps: self.options.start_timestamps,
+            ..target.options
+        }
     }
 
     pub(super) fn is_shut_down(&self) -> bool {

@@ -20,6 +20,8 @@ pub struct ScrapeMetrics {
     pub body_bytes: AtomicU64,
     /// Scrapes that exceeded the limit on samples.
     pub sample_limit_exceeded: AtomicU64,
+    /// Scrapes with a histogram that exceeded the limit on buckets.
+    pub histogram_bucket_limit_exceeded: AtomicU64,
     /// Scrapes that exceeded the limit on the body.
     pub body_size_limit_exceeded: AtomicU64,
     /// Scrapes that exceeded a limit on labels.

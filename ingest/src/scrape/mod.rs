@@ -17,6 +17,7 @@
 mod append;
 mod cache;
 mod client;
+mod failure_log;
 mod manager;
 mod metrics;
 mod pool;

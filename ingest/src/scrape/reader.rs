@@ -41,6 +41,7 @@ impl TargetReader {
             target: &self.target,
             metrics: &self.metrics,
             time_ms,
+            options: self.config.read_options(),
         };
         let (found, result) = pass(body, format, &mut self.cache, &context);
         let append = match result {

@@ -7,12 +7,16 @@ use varve_storage::{Labels, LabelsBuilder};
 use crate::config::ScrapeConfig;
 use crate::discovery::{ADDRESS, LabelMap, TargetGroup};
 use crate::duration::{format_duration, parse_duration};
+use crate::exposition::ReadOptions;
 use crate::relabel::relabel;
 
 const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
+const CONVERT_CLASSIC: &str = "__convert_classic_histograms_to_nhcb__";
+const ALWAYS_CLASSIC: &str = "__always_scrape_classic_histograms__";
+const NATIVE: &str = "__scrape_native_histograms__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 
@@ -29,6 +33,8 @@ pub(super) struct Target {
     /// Interval and timeout as they were written; for display.
     pub(super) interval_text: String,
     pub(super) timeout_text: String,
+    /// What is read of its histograms.
+    pub(super) options: ReadOptions,
     /// Identifies the target within its pool, and places it within the interval.
     pub(super) hash: u64,
 }
@@ -85,6 +91,32 @@ fn populate(
             "scrape timeout cannot be greater than scrape interval ({timeout_text:?} > {interval_text:?})"
         ));
     }
+    let defaults = config.read_options();
+    let flag = |name: &str, what: &str, default: bool| {
+        let text = labels.get(name).unwrap_or("");
+        match text {
+            "" => Ok(default),
+            text => parse_bool(text).map_err(|e| format!("error parsing {what}: {e}")),
+        }
+    };
+    let options = ReadOptions {
+        convert_classic_histograms: flag(
+            CONVERT_CLASSIC,
+            "convert classic histograms to nhcb",
+            defaults.convert_classic_histograms,
+        )?,
+        classic_histograms: flag(
+            ALWAYS_CLASSIC,
+            "always scrape classic histograms",
+            defaults.classic_histograms,
+        )?,
+        native_histograms: flag(
+            NATIVE,
+            "scrape native histograms",
+            defaults.native_histograms,
+        )?,
+        ..defaults
+    };
     labels.retain(|name, _| !name.starts_with(META_PREFIX));
     if labels.get("instance").is_none() {
         labels.set("instance", &address);
@@ -104,8 +136,24 @@ fn populate(
         timeout,
         interval_text,
         timeout_text,
+        options,
         hash,
     })))
+}
+
+fn word(value: bool) -> &'static str {
+    if value { "true" } else { "false" }
+}
+
+/// A boolean in Go's notations.
+fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        _ => Err(format!(
+            "strconv.ParseBool: parsing {text:?}: invalid syntax"
+        )),
+    }
 }
 
 /// The labels that relabelling starts from: the target's, its group's, and the job's settings as labels.
@@ -122,6 +170,15 @@ fn discovered_labels(found: &LabelMap, group: &TargetGroup, config: &ScrapeConfi
         (TIMEOUT.to_owned(), &timeout),
         (METRICS_PATH.to_owned(), &config.metrics_path),
         (SCHEME.to_owned(), &config.scheme),
+        (
+            CONVERT_CLASSIC.to_owned(),
+            word(config.histograms.convert_classic),
+        ),
+        (
+            ALWAYS_CLASSIC.to_owned(),
+            word(config.histograms.always_classic),
+        ),
+        (NATIVE.to_owned(), word(config.histograms.native)),
     ];
     for (name, values) in &config.params {
         if let Some(first) = values.first() {

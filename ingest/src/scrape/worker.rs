@@ -16,6 +16,7 @@ use varve_storage::wal::{Append, SampleRow};
 use super::append::{PassContext, empty_pass, pass};
 use super::cache::ScrapeCache;
 use super::client::{Answer, TargetClient};
+use super::failure_log;
 use super::manager::Shared;
 use super::metrics::add;
 use super::report::{Report, ReportSeries};
@@ -164,6 +165,11 @@ impl Worker {
                 Err(error)
             }
         };
+        if let (Err(error), Some(file)) = (&result, &self.config.scrape_failure_log_file) {
+            let job = self.config.job_name.clone();
+            let url = self.state.target.url.clone();
+            failure_log::log(file.clone(), job, url, error.to_string()).await;
+        }
         self.note(time, start.elapsed(), result.err());
     }
 
@@ -174,6 +180,7 @@ impl Worker {
             target: &self.state.target.labels,
             metrics: &self.shared.metrics,
             time_ms,
+            options: self.shared.read_options(&self.state.target),
         };
         let mut report = Report::default();
         let mut append = Append::default();
@@ -309,6 +316,7 @@ impl Worker {
             target: &self.state.target.labels,
             metrics: &self.shared.metrics,
             time_ms,
+            options: self.shared.read_options(&self.state.target),
         };
         let mut rows = empty_pass(&mut lock(&self.state.cache), &context);
         rows.extend(self.state.report.stale_rows(time_ms));

@@ -12,7 +12,8 @@ use varve_promql::Matcher;
 use varve_promql::format::format_time;
 use varve_storage::{Labels, MetricMetadata};
 
-use crate::{Explanation, QueryOptions, QueryResult};
+use crate::selector::SelectorSpec;
+use crate::{Explanation, QueryOptions, QueryResult, RawStream};
 
 /// A query's time grid; for an instant query `start_ms == end_ms`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,8 @@ pub trait QueryBackend: Send + Sync + 'static {
     async fn label_names(&self, query: &LabelQuery) -> Listed<String>;
     /// The values of one label, ascending.
     async fn label_values(&self, name: &str, query: &LabelQuery) -> Listed<String>;
+    /// The stored samples of the series that fulfil all matchers, in the closed range of time.
+    fn raw(&self, selector: SelectorSpec) -> RawStream;
 }
 
 /// A point in time in milliseconds since the epoch; `None` is Go's zero time, year 1.
@@ -233,6 +236,8 @@ pub trait Host: Send + Sync + 'static {
     fn metadata(&self) -> Vec<TargetMetadata>;
     /// The loaded configuration as YAML, secrets hidden.
     fn config_yaml(&self) -> String;
+    /// The labels that the configuration adds to whatever leaves this server, `global.external_labels`.
+    fn external_labels(&self) -> Labels;
     /// The command line's settings by name, without `--`.
     fn flags(&self) -> BTreeMap<String, String>;
     /// What was built.
@@ -272,6 +277,10 @@ impl Host for ReadOnlyHost {
 
     fn config_yaml(&self) -> String {
         String::new()
+    }
+
+    fn external_labels(&self) -> Labels {
+        Labels::empty()
     }
 
     fn flags(&self) -> BTreeMap<String, String> {

@@ -14,12 +14,14 @@
 pub mod backend;
 mod cardinality;
 mod cors;
+mod federate;
 mod labels;
 mod landing;
 mod lifecycle;
 pub mod metrics;
 pub mod params;
 mod query;
+mod remote_read;
 pub mod respond;
 mod routing;
 mod rules;
@@ -43,7 +45,8 @@ pub use backend::{
 };
 pub use cors::CorsOrigin;
 pub use metrics::HttpMetrics;
-use routing::{get, get_or_head, get_or_post, post_or_put};
+pub use remote_read::RemoteReadOptions;
+use routing::{get, get_or_head, get_or_post, post, post_or_put};
 
 /// Settings of the API.
 #[derive(Clone, Debug)]
@@ -56,6 +59,10 @@ pub struct ApiOptions {
     pub cors_origin: CorsOrigin,
     /// Whether `/-/reload` and `/-/quit` work.
     pub lifecycle: bool,
+    /// How far federation looks back for a sample.
+    pub lookback: Duration,
+    /// Limits of remote read.
+    pub remote_read: RemoteReadOptions,
 }
 
 /// What every handler shares.
@@ -67,6 +74,8 @@ struct Shared {
     host: Arc<dyn Host>,
     options: ApiOptions,
     query_places: Semaphore,
+    /// Each request of remote read holds one until its answer is sent.
+    read_places: Arc<Semaphore>,
     metrics: Arc<HttpMetrics>,
 }
 
@@ -86,23 +95,32 @@ impl Api {
     fn query_places(&self) -> &Semaphore {
         &self.0.query_places
     }
+
+    fn read_places(&self) -> &Arc<Semaphore> {
+        &self.0.read_places
+    }
 }
 
-/// The whole site: the API under `/api/v1`, life cycle and health under `/-`, `/metrics`, and a landing page.
+/// The whole site: the API under `/api/v1`, `/federate`, life cycle and health under `/-`, `/metrics`, and a landing page. `others` are the routes of
+/// other parts of the process, which get the same metrics, paths and CORS.
 pub fn router(
     backend: Arc<dyn QueryBackend>,
     host: Arc<dyn Host>,
     metrics: Arc<HttpMetrics>,
     options: ApiOptions,
+    others: Router,
 ) -> Router {
     let query_places = Semaphore::new(options.query_concurrency.clamp(1, Semaphore::MAX_PERMITS));
+    let read_places = Arc::new(Semaphore::new(options.remote_read.places()));
     let api = Api(Arc::new(Shared {
         backend,
         host,
         options,
         query_places,
+        read_places,
         metrics,
     }));
+    let ready = || middleware::from_fn_with_state(api.clone(), lifecycle::require_ready);
     let v1 = Router::new()
         .route("/query", get_or_post(query::instant))
         .route("/query_range", get_or_post(query::range))
@@ -125,15 +143,17 @@ pub fn router(
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/runtimeinfo", get(status::runtime_info))
         .route("/status/tsdb", get(cardinality::status))
-        .layer(middleware::from_fn_with_state(
-            api.clone(),
-            lifecycle::require_ready,
-        ))
+        .layer(ready())
         .route("/status/walreplay", get(status::wal_replay))
         .route("/notifications", get(rules::notifications))
         .route("/notifications/live", get(rules::live_notifications));
+    // Their answers are compressed by themselves.
+    let read = Router::new()
+        .route("/api/v1/read", post(remote_read::read))
+        .layer(ready());
     Router::new()
         .nest("/api/v1", v1)
+        .route("/federate", get(federate::federate).layer(ready()))
         .route("/", get(landing::page))
         .route("/version", get(status::version))
         .route("/metrics", get(lifecycle::metrics))
@@ -141,9 +161,11 @@ pub fn router(
         .route("/-/ready", get_or_head(lifecycle::ready))
         .route("/-/reload", post_or_put(lifecycle::reload))
         .route("/-/quit", post_or_put(lifecycle::quit))
+        .merge(others.with_state(()))
         .fallback(routing::not_found)
         // The better levels take longer than all else that a large answer needs, and save little of its digits.
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .merge(read)
         .layer(middleware::from_fn_with_state(api.clone(), cors::apply))
         .layer(middleware::from_fn(routing::tidy))
         .layer(middleware::from_fn_with_state(api.clone(), metrics::record))

@@ -4,6 +4,7 @@
 //! other is refused with an `Allow` header. Paths with empty or dotted segments are redirected to their clean form, so that
 //! a base URL that ends in a slash works; paths with broken escapes are refused.
 
+use axum::body::Body;
 use axum::extract::Request;
 use axum::handler::Handler;
 use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
@@ -45,6 +46,15 @@ where
         .post(handler)
         .head(move || refuse(allowed));
     refuse_others(router, allowed)
+}
+
+/// A route for POST.
+pub(super) fn post<H, T>(handler: H) -> MethodRouter<Api>
+where
+    H: Handler<T, Api>,
+    T: 'static,
+{
+    refuse_others(routing::post(handler), "OPTIONS, POST")
 }
 
 /// A route that changes something: for POST and PUT; GET is told so.
@@ -89,11 +99,16 @@ pub(super) async fn not_found() -> impl IntoResponse {
 
 /// A plain message as Go's `http.Error` sends it.
 fn plain_error(status: StatusCode, text: &'static str) -> impl IntoResponse {
+    plain_error_of(status, text)
+}
+
+/// [`plain_error`] with a text that is made at run time, and ends in a line break.
+pub(super) fn plain_error_of(status: StatusCode, text: impl Into<Body>) -> Response {
     let headers = [
         (header::CONTENT_TYPE, "text/plain; charset=utf-8"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     ];
-    (status, headers, text)
+    (status, headers, text.into()).into_response()
 }
 
 /// Refuses paths that cannot be decoded, and redirects those that are not clean.

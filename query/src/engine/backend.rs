@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use async_trait::async_trait;
 use varve_storage::{Labels, SeriesRef};
 
-use super::Engine;
+use super::{Engine, RawStream};
 use crate::Result;
 use crate::api::backend::{LabelQuery, Listed, QueryBackend, TimeGrid};
 use crate::result::{Explanation, QueryOptions, QueryResult};
@@ -101,5 +101,9 @@ impl QueryBackend for Engine {
             .collect();
         let values = first(values, query.limit).into_iter();
         Ok((values.map(str::to_owned).collect(), warnings))
+    }
+
+    fn raw(&self, selector: SelectorSpec) -> RawStream {
+        self.raw_series(selector)
     }
 }

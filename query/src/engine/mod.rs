@@ -15,6 +15,7 @@ mod explain;
 mod order;
 mod planning;
 mod pool;
+mod raw;
 mod session;
 mod stats;
 mod thread;
@@ -41,6 +42,8 @@ use crate::{Error, Result};
 use collect::SeriesSet;
 use session::QuerySession;
 use thread::on_large_stack;
+
+pub use raw::RawStream;
 
 /// What an archive has counted for one query.
 pub trait Bill: Send + Sync + fmt::Debug {

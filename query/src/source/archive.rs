@@ -1,5 +1,6 @@
 //! What a query reads: files of both tables, the tail, and the way to the object store.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -24,7 +25,7 @@ use crate::annotations::NotesAt;
 use crate::error::Result;
 use crate::kernels::WindowGrid;
 use crate::result::MatrixSeries;
-use crate::selector::{Evaluation, ResolvedSelector, SelectorSource, SelectorSpec};
+use crate::selector::{Evaluation, RawPart, ResolvedSelector, SelectorSource, SelectorSpec};
 use crate::window::{SeriesWindow, SeriesWindowPlanner, WindowKernel};
 
 /// A live file of a table. All ranges are closed.
@@ -143,13 +144,24 @@ impl ArchiveSource {
         selector: &ResolvedSelector,
         range_ms: Option<(i64, i64)>,
     ) -> Result<Arc<SamplesScan>> {
+        self.scan_part(selector, &selector.series, range_ms)
+    }
+
+    /// [`ArchiveSource::scan`] for some of the selector's series.
+    fn scan_part(
+        &self,
+        selector: &ResolvedSelector,
+        series: &[SeriesRef],
+        range_ms: Option<(i64, i64)>,
+    ) -> Result<Arc<SamplesScan>> {
         let matchers = CompiledMatchers::new(&selector.spec.matchers)?;
+        let whole_names = matchers.only_names() && series.len() == selector.series.len();
         Ok(Arc::new(SamplesScan::new(
             self,
             &selector.spec.matchers,
-            Arc::new(SeriesSet::new(&selector.series)),
+            Arc::new(SeriesSet::new(series)),
             range_ms,
-            matchers.only_names(),
+            whole_names,
             (selector.histograms, selector.start_timestamps),
         )))
     }
@@ -191,6 +203,18 @@ impl SelectorSource for ArchiveSource {
     ) -> Result<Vec<MatrixSeries>> {
         let range_ms = (min_ms <= max_ms).then_some((min_ms, max_ms));
         raw::samples(self.scan(selector, range_ms)?, self).await
+    }
+
+    async fn raw(
+        &self,
+        selector: &ResolvedSelector,
+        part: Range<usize>,
+        bytes_max: usize,
+    ) -> Result<RawPart> {
+        let (min_ms, max_ms) = (selector.spec.min_ms, selector.spec.max_ms);
+        let range_ms = (min_ms <= max_ms).then_some((min_ms, max_ms));
+        let series = selector.series.get(part).unwrap_or_default();
+        raw::part(self.scan_part(selector, series, range_ms)?, self, bytes_max).await
     }
 
     fn remember_histograms(&self, metric: &str) {

@@ -8,6 +8,7 @@ use varve_storage::columns::NO_START_MS;
 use varve_storage::sample::{compare_duplicates, compare_starts};
 
 use crate::kernels::{MixedSamples, Samples, StartedSamples};
+use crate::result::RawSamples;
 
 /// A histogram, where the sample is one.
 type Histogram = Option<Arc<FloatHistogram>>;
@@ -160,6 +161,15 @@ impl SampleRun {
             },
             histograms: &self.samples.histograms,
             starts: &self.samples.starts,
+        }
+    }
+
+    /// The samples without their start timestamps.
+    pub(crate) fn into_samples(self) -> RawSamples {
+        RawSamples {
+            timestamps: self.samples.timestamps,
+            values: self.samples.values,
+            histograms: self.samples.histograms,
         }
     }
 

@@ -116,6 +116,26 @@ pub enum HistogramError {
     /// Custom bounds without custom buckets.
     #[error("histogram with exponential schema must not have custom bounds")]
     UnusedBounds,
+    /// More observations in buckets than there are, and their sum is NaN.
+    #[error(
+        "{found} observations found in buckets, but the Count field is {count}: histogram's observation count should be at least the number of observations found in the buckets"
+    )]
+    CountTooSmall {
+        /// The observations in buckets.
+        found: u128,
+        /// All observations.
+        count: u64,
+    },
+    /// Another number of observations in buckets than there are.
+    #[error(
+        "{found} observations found in buckets, but the Count field is {count}: histogram's observation count should equal the number of observations found in the buckets (in absence of NaN)"
+    )]
+    CountMismatch {
+        /// The observations in buckets.
+        found: u128,
+        /// All observations.
+        count: u64,
+    },
     /// One of the other errors, in one part of the histogram.
     #[error("{part}: {error}")]
     Part {

@@ -27,6 +27,7 @@ mod custom;
 mod encoding;
 mod equality;
 mod error;
+mod integer;
 mod kahan;
 mod layout;
 mod reset;
@@ -43,6 +44,7 @@ pub use arithmetic::Combined;
 pub use buckets::Bucket;
 pub use classic::ClassicHistogram;
 pub use error::HistogramError;
+pub use integer::IntegerHistogram;
 pub use kahan::{Compensation, kahan_add};
 
 /// The schema of custom bounds.

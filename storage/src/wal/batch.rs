@@ -1,6 +1,7 @@
 //! Appends on their way into one segment.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
@@ -116,6 +117,8 @@ impl AppendTicket {
 pub(super) struct Pending {
     pub(super) append: Append,
     pub(super) bytes: usize,
+    /// How long it may wait for company, if that is less than the writer's interval.
+    pub(super) wait: Duration,
     pub(super) reply: oneshot::Sender<Result<u64>>,
     pub(super) permit: OwnedSemaphorePermit,
 }
@@ -149,6 +152,7 @@ impl Batch {
         let Pending {
             append,
             bytes,
+            wait: _,
             reply,
             permit,
         } = pending;

@@ -26,6 +26,7 @@ mod cleanup;
 mod extras;
 #[cfg(test)]
 mod fixtures;
+mod holds;
 mod metrics;
 mod section;
 mod segment;
@@ -37,6 +38,7 @@ use std::time::Duration;
 
 pub use self::batch::{Append, AppendTicket, SampleRow};
 pub use self::cleanup::{CleanedUp, delete_consumed};
+pub use self::holds::{HOLD_MAX, WalHolds};
 pub use self::metrics::{WalCounts, WalMetrics};
 pub use self::segment::{Segment, SegmentContent, decode_segment, encode_segment};
 pub use self::tail::{CorruptSegment, TailView, WalTail};

@@ -112,6 +112,12 @@ impl WalWriter {
     /// [`Error::Limit`] for labels that cannot be stored and for an append too large for one segment: nothing of it is
     /// written. [`Error::Closed`] after [`WalWriter::close`].
     pub async fn append(&self, append: Append) -> Result<AppendTicket> {
+        self.append_within(append, Duration::MAX).await
+    }
+
+    /// [`Self::append`] for somebody who waits until the append is durable: its segment is written after `wait` at the latest, also where the
+    /// flush interval is longer.
+    pub async fn append_within(&self, append: Append, wait: Duration) -> Result<AppendTicket> {
         append.check()?;
         let bytes = append.heap_bytes();
         if bytes > SEGMENT_DECODED_BYTES_MAX / 2 {
@@ -134,6 +140,7 @@ impl WalWriter {
         let pending = Pending {
             append,
             bytes,
+            wait,
             reply,
             permit,
         };
@@ -230,7 +237,7 @@ impl Worker {
         }
     }
 
-    /// Gathers appends until the first of them has waited for the interval, or there are enough bytes.
+    /// Gathers appends until one of them has waited as long as it may, or there are enough bytes.
     async fn collect(&mut self) -> (Batch, Cut) {
         let mut batch = Batch::default();
         let mut deadline = None;
@@ -249,9 +256,10 @@ impl Worker {
                     let _ = pending.reply.send(Ok(self.appender.last()));
                 }
                 Some(Command::Append(pending)) => {
+                    let due = Instant::now() + pending.wait.min(self.options.flush_interval);
                     let refused = batch.add(*pending);
                     self.appender.metrics.unbuffered(refused);
-                    deadline.get_or_insert_with(|| Instant::now() + self.options.flush_interval);
+                    deadline = Some(deadline.map_or(due, |earlier: Instant| earlier.min(due)));
                 }
                 Some(Command::Flush(reply)) => return (batch, Cut::Flush(reply)),
                 Some(Command::Close(reply)) => return (batch, Cut::Close(Some(reply))),

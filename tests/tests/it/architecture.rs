@@ -12,6 +12,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("varve-histogram", &["varve-promql", "varve-storage"]),
     ("varve-table", &["varve-storage"]),
     ("varve-ingest", &["varve-storage"]),
+    ("varve-tsdb", &["varve-storage"]),
     ("varve-compactor", &["varve-storage", "varve-table"]),
     (
         "varve-query",
@@ -20,6 +21,7 @@ const ARROWS: &[(&str, &[&str])] = &[
             "varve-promql",
             "varve-storage",
             "varve-table",
+            "varve-tsdb",
         ],
     ),
     ("varve", EVERYTHING),
@@ -34,6 +36,7 @@ const EVERYTHING: &[&str] = &[
     "varve-query",
     "varve-storage",
     "varve-table",
+    "varve-tsdb",
 ];
 
 fn cargo(arguments: &[&str]) -> String {
@@ -97,6 +100,10 @@ fn heavy_dependencies_stay_where_they_belong() {
         ),
         (
             "varve-ingest",
+            &["parquet", "datafusion", "aws-sdk-s3", "axum"],
+        ),
+        (
+            "varve-tsdb",
             &["parquet", "datafusion", "aws-sdk-s3", "axum"],
         ),
         ("varve-table", &["datafusion", "aws-sdk-s3", "axum"]),

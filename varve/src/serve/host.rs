@@ -9,13 +9,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use async_trait::async_trait;
 use tokio::sync::mpsc;
 use varve_compactor::CompactorMetrics;
+use varve_ingest::forward::ForwardManager;
+use varve_ingest::push::PushReceiver;
 use varve_ingest::{Config, ScrapeManager};
 use varve_query::Engine;
 use varve_query::api::{
     BuildInfo, Host, HttpMetrics, RuntimeInfo, TargetMetadata, Targets, WallTime,
 };
-use varve_storage::Store;
 use varve_storage::wal::WalWriter;
+use varve_storage::{Labels, Store};
 
 use super::signals::Wish;
 use super::{ServeArguments, process, targets};
@@ -25,8 +27,10 @@ use crate::version;
 
 /// The running parts, for whoever asks how they are.
 pub(super) struct Roles {
-    pub(super) scrapes: ScrapeManager,
+    pub(super) scrapes: Arc<ScrapeManager>,
+    pub(super) forward: ForwardManager,
     pub(super) wal: Arc<WalWriter>,
+    pub(super) receiver: Arc<PushReceiver>,
     pub(super) compactor: Arc<CompactorMetrics>,
     pub(super) http: Arc<HttpMetrics>,
     pub(super) store: Store,
@@ -36,11 +40,14 @@ pub(super) struct Roles {
 impl Roles {
     /// Makes a configuration the one in force.
     pub(super) async fn apply(&self, config: &Config) -> Result<(), String> {
+        for note in &config.notes {
+            tracing::warn!("not acted on: {note}");
+        }
         let interval = config.global.evaluation_interval.as_millis();
-        self.scrapes
-            .apply(config)
-            .await
-            .map_err(|e| e.to_string())?;
+        let failed = |e: varve_ingest::Error| e.to_string();
+        self.receiver.set_otlp_config(config.otlp.clone());
+        self.forward.apply(config).await.map_err(failed)?;
+        self.scrapes.apply(config).await.map_err(failed)?;
         self.engine
             .set_subquery_step_ms(i64::try_from(interval).unwrap_or(i64::MAX));
         Ok(())
@@ -124,7 +131,9 @@ impl Process {
             .wal
             .close()
             .await
-            .map_err(|e| Failure::error(format!("the last samples could not be written: {e}")))
+            .map_err(|e| Failure::error(format!("the last samples could not be written: {e}")))?;
+        self.roles.forward.shutdown().await;
+        Ok(())
     }
 }
 
@@ -151,6 +160,11 @@ impl Host for Process {
     fn config_yaml(&self) -> String {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         config.to_yaml()
+    }
+
+    fn external_labels(&self) -> Labels {
+        let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
+        config.global.external_labels.clone()
     }
 
     fn flags(&self) -> BTreeMap<String, String> {

@@ -1,8 +1,11 @@
 //! `/metrics` of Varve itself: the counters of every part under Prometheus's conventions.
 
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use varve_compactor::CompactorMetrics;
+use varve_ingest::forward::ForwardMetrics;
+use varve_ingest::push::PushMetrics;
 use varve_query::api::HttpMetrics;
 use varve_query::api::metrics::DURATION_BOUNDS_SECONDS;
 use varve_storage::store::RequestCounts;
@@ -39,11 +42,153 @@ pub(super) fn write(host: &Process, out: &mut String) {
         reloaded,
     );
     super::targets::write_metrics(&mut exposition, host.roles.scrapes.metrics());
+    push(&mut exposition, host.roles.receiver.metrics());
+    otlp(&mut exposition, host.roles.receiver.metrics());
+    forward(&mut exposition, &host.roles.forward.metrics());
     wal(&mut exposition, &host.roles.wal.metrics().snapshot());
     compactor(&mut exposition, &host.roles.compactor);
     store(&mut exposition, &host.roles.store.counters().snapshot());
     http(&mut exposition, &host.roles.http);
     process::write_metrics(&mut exposition, host.start_time_ms);
+}
+
+fn push(exposition: &mut Exposition<'_>, metrics: &PushMetrics) {
+    for (name, help, value) in [
+        (
+            "varve_push_requests_total",
+            "Pushed requests begun.",
+            &metrics.requests,
+        ),
+        (
+            "varve_push_requests_invalid_total",
+            "Pushed requests that were refused, or of which a part was rejected.",
+            &metrics.requests_invalid,
+        ),
+        (
+            "varve_push_requests_not_stored_total",
+            "Pushed requests that could not be stored and may be sent again.",
+            &metrics.requests_not_stored,
+        ),
+        (
+            "varve_push_body_bytes_total",
+            "Bytes of pushed bodies after decompression.",
+            &metrics.body_bytes,
+        ),
+        (
+            "varve_push_samples_total",
+            "Pushed float samples that are stored.",
+            &metrics.samples,
+        ),
+        (
+            "varve_push_histograms_total",
+            "Pushed histograms that are stored.",
+            &metrics.histograms,
+        ),
+        (
+            "varve_push_exemplars_total",
+            "Pushed exemplars that are stored.",
+            &metrics.exemplars,
+        ),
+        (
+            "varve_push_samples_rejected_total",
+            "Pushed samples and histograms that were invalid.",
+            &metrics.rejected,
+        ),
+    ] {
+        exposition.atomic(name, help, value);
+    }
+}
+
+/// What the translation of OpenTelemetry's metrics found remarkable, under Prometheus's own name.
+fn otlp(exposition: &mut Exposition<'_>, metrics: &PushMetrics) {
+    let name = "prometheus_api_otlp_translation_warnings_total";
+    let help = "Warnings of the translation of OTLP metrics, by category.";
+    exposition.head(name, "counter", help);
+    for (category, value) in [
+        ("empty_data_points", &metrics.otlp_empty_data_points),
+        ("label_name_collision", &metrics.otlp_label_name_collisions),
+        ("zero_count_non_zero_sum", &metrics.otlp_zero_counts),
+    ] {
+        let value = value.load(Ordering::Relaxed) as f64;
+        exposition.sample(name, &[("category", category)], value);
+    }
+}
+
+/// Counters of every receiver, by Prometheus's names but for the prefix.
+fn forward(exposition: &mut Exposition<'_>, receivers: &[(String, Arc<ForwardMetrics>)]) {
+    type Counter = fn(&ForwardMetrics) -> &AtomicU64;
+    let families: [(&str, &str, &str, Counter); 10] = [
+        (
+            "varve_remote_storage_samples_total",
+            "counter",
+            "Samples that a receiver has taken.",
+            |metrics| &metrics.samples,
+        ),
+        (
+            "varve_remote_storage_exemplars_total",
+            "counter",
+            "Exemplars that a receiver has taken.",
+            |metrics| &metrics.exemplars,
+        ),
+        (
+            "varve_remote_storage_metadata_total",
+            "counter",
+            "Entries of metadata that a receiver has taken.",
+            |metrics| &metrics.metadata,
+        ),
+        (
+            "varve_remote_storage_samples_failed_total",
+            "counter",
+            "Samples that a receiver refused for good.",
+            |metrics| &metrics.samples_failed,
+        ),
+        (
+            "varve_remote_storage_samples_dropped_total",
+            "counter",
+            "Samples that were not sent because of their age, their labels or their kind.",
+            |metrics| &metrics.samples_dropped,
+        ),
+        (
+            "varve_remote_storage_retries_total",
+            "counter",
+            "Requests that were repeated.",
+            |metrics| &metrics.retries,
+        ),
+        (
+            "varve_remote_storage_bytes_total",
+            "counter",
+            "Bytes sent, compressed.",
+            |metrics| &metrics.bytes,
+        ),
+        (
+            "varve_remote_storage_segments_missed_total",
+            "counter",
+            "Segments that were deleted before they were sent.",
+            |metrics| &metrics.segments_missed,
+        ),
+        (
+            "varve_remote_storage_segments_pending",
+            "gauge",
+            "Segments that are written and not sent yet.",
+            |metrics| &metrics.segments_pending,
+        ),
+        (
+            "varve_remote_storage_highest_sent_timestamp_milliseconds",
+            "gauge",
+            "The newest sample that was taken.",
+            |metrics| &metrics.highest_sent_timestamp_ms,
+        ),
+    ];
+    for (name, kind, help, counter) in families {
+        if receivers.is_empty() {
+            break;
+        }
+        exposition.head(name, kind, help);
+        for (receiver, metrics) in receivers {
+            let value = counter(metrics).load(Ordering::Relaxed) as f64;
+            exposition.sample(name, &[("remote_name", receiver)], value);
+        }
+    }
 }
 
 fn wal(exposition: &mut Exposition<'_>, counts: &WalCounts) {

@@ -26,11 +26,14 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use varve_compactor::Compactor;
-use varve_ingest::{Config, ScrapeManager, ScrapeOptions};
+use varve_ingest::forward::{ForwardManager, ForwardOptions};
+use varve_ingest::push::gateway::PushGateway;
+use varve_ingest::push::{self, PushReceiver};
+use varve_ingest::{Config, ScrapeManager};
 use varve_query::api::{self, HttpMetrics};
 use varve_storage::keys::TenantKeys;
 use varve_storage::store::{Store, probe_conditional_put};
-use varve_storage::wal::WalWriter;
+use varve_storage::wal::{WalHolds, WalWriter};
 
 pub(crate) use self::arguments::ServeArguments;
 use self::host::{Process, Roles};
@@ -57,13 +60,35 @@ pub(crate) async fn run(
         .await
         .map_err(|e| Failure::error(format!("cannot open the WAL: {e}")))?;
     let wal = Arc::new(wal);
-    let scrapes = ScrapeManager::new(wal.clone(), ScrapeOptions::default());
-    let compactor = Compactor::new(store.clone(), keys.clone(), arguments.compactor_options());
-    let stop_compactor = CancellationToken::new();
-    let compaction = {
-        let (compactor, stop) = (compactor.clone(), stop_compactor.clone());
-        tokio::spawn(async move { compactor.run_loop(stop).await })
+    let receiver = Arc::new(PushReceiver::new(wal.clone(), arguments.push_options()));
+    let scrapes = ScrapeManager::new(wal.clone(), arguments.scrape_options());
+    let gateway = PushGateway::open(
+        receiver.clone(),
+        store.objects(),
+        keys.clone(),
+        arguments.gateway_options(),
+    )
+    .await
+    .map_err(|e| Failure::error(format!("cannot read the groups that were pushed: {e}")))?;
+    let gateway = Arc::new(gateway);
+    let scrapes = Arc::new(scrapes);
+    let holds = Arc::new(WalHolds::default());
+    let forward = {
+        let scrapes = scrapes.clone();
+        ForwardManager::new(ForwardOptions {
+            store: store.objects(),
+            keys: keys.clone(),
+            shard: wal.shard(),
+            wal: wal.metrics().clone(),
+            holds: holds.clone(),
+            metadata: Arc::new(move || {
+                let targets = scrapes.metadata().into_iter();
+                targets.flat_map(|target| target.metadata).collect()
+            }),
+        })
     };
+    let compactor_options = arguments.compactor_options(holds);
+    let compactor = Compactor::new(store.clone(), keys.clone(), compactor_options);
 
     let (wish, mut wishes) = mpsc::unbounded_channel();
     signals::listen(wish.clone())?;
@@ -71,7 +96,9 @@ pub(crate) async fn run(
     let engine = archive::engine(&store, &keys, &arguments.query);
     let roles = Roles {
         scrapes,
+        forward,
         wal,
+        receiver: receiver.clone(),
         compactor: compactor.metrics(),
         http: http_metrics.clone(),
         store: store.clone(),
@@ -81,14 +108,25 @@ pub(crate) async fn run(
         .apply(&config)
         .await
         .map_err(|e| Failure::error(format!("cannot start scraping: {e}")))?;
+    // Not before it is known what is still to be forwarded.
+    let stop_compactor = CancellationToken::new();
+    let compaction = {
+        let stop = stop_compactor.clone();
+        tokio::spawn(async move { compactor.run_loop(stop).await })
+    };
     let process = Arc::new(Process::new(
         &arguments, address, flags, config, roles, wish,
     ));
+    let repeating = {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { gateway.run().await })
+    };
     let router = api::router(
         engine,
         process.clone(),
         http_metrics,
         arguments.api_options()?,
+        push::routes::router(receiver).merge(push::gateway::router(gateway.clone())),
     );
     tracing::info!(url = %format!("http://{address}/"), storage = %arguments.storage, "ready");
 
@@ -117,6 +155,7 @@ pub(crate) async fn run(
         }
     }
     stop_compactor.cancel();
+    repeating.abort();
     process.stop_writing().await?;
     stop_http.cancel();
     if tokio::time::timeout(DRAIN_TIMEOUT, http).await.is_err() {

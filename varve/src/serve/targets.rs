@@ -74,6 +74,11 @@ pub(super) fn write_metrics(exposition: &mut Exposition<'_>, metrics: &ScrapeMet
             &metrics.sample_limit_exceeded,
         ),
         (
+            "varve_scrape_histogram_bucket_limit_exceeded_total",
+            "Scrapes with a histogram that exceeded native_histogram_bucket_limit.",
+            &metrics.histogram_bucket_limit_exceeded,
+        ),
+        (
             "varve_scrape_body_size_limit_exceeded_total",
             "Scrapes that exceeded body_size_limit.",
             &metrics.body_size_limit_exceeded,

@@ -74,7 +74,7 @@ impl ConsulApi {
             let client = client.map_err(DiscoveryError::Setup)?;
             ApiClient::with_client(client, REQUEST_TIMEOUT)
         } else {
-            ApiClient::new(&config.http, base.as_str(), REQUEST_TIMEOUT)?
+            ApiClient::new(&config.http, REQUEST_TIMEOUT)?
         };
         let environment = std::env::var("CONSUL_HTTP_TOKEN").ok();
         let token = match &config.token {

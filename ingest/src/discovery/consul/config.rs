@@ -8,7 +8,7 @@ use super::ConsulDiscovery;
 use crate::config::decode::{Fields, boolean, error_at, map, string, strings};
 use crate::config::write::{Entries, Yaml};
 use crate::config::yaml::Node;
-use crate::config::{BasicAuth, ConfigError, HttpClientConfig, Secret, Source, http, render};
+use crate::config::{BasicAuth, ConfigError, HttpClientConfig, Secret, Source, render};
 use crate::discovery::kind::{Kind, refresh_interval, render_interval};
 use crate::discovery::{Discovery, DiscoveryError, Failures};
 
@@ -89,7 +89,7 @@ impl Kind for ConsulConfig {
                 .unwrap_or_default(),
             http: HttpClientConfig::take(&mut fields, node, directory)?,
         };
-        fields.finish(&http::UNSUPPORTED)?;
+        fields.finish(&[])?;
         config.check(node)?;
         Ok(config)
     }
@@ -156,7 +156,7 @@ impl ConsulConfig {
                     "at most one of consul SD configuration username and password and basic auth can be configured",
                 );
             }
-            if self.http.authorization.is_some() {
+            if self.http.authorization.is_some() || self.http.oauth2.is_some() {
                 return error_at(
                     node,
                     "at most one of basic_auth, oauth2 & authorization must be configured",
@@ -168,7 +168,8 @@ impl ConsulConfig {
                 password: self.password.clone().map(Source::Inline),
             });
         }
-        if self.token.is_some() && self.http.authorization.is_some() {
+        if self.token.is_some() && (self.http.authorization.is_some() || self.http.oauth2.is_some())
+        {
             return error_at(
                 node,
                 "at most one of consul SD token, authorization, or oauth2 can be configured",

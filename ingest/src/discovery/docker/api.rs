@@ -118,12 +118,12 @@ impl DockerApi {
                 )
             }
             "http" | "https" => {
-                let client = ApiClient::new(&settings.http, host, timeout)?;
+                let client = ApiClient::new(&settings.http, timeout)?;
                 (client, url(host)?)
             }
             "tcp" => {
                 let base = format!("http://{address}");
-                let client = ApiClient::new(&HttpClientConfig::default(), &base, timeout)?;
+                let client = ApiClient::new(&HttpClientConfig::default(), timeout)?;
                 (client, url(&base)?)
             }
             other => {

@@ -9,6 +9,9 @@ use varve_storage::is_stale_nan;
 use super::*;
 use crate::config::Config;
 
+#[path = "histograms.rs"]
+mod histograms;
+
 /// One target, scraped again and again without a network.
 struct Fixture {
     config: Arc<ScrapeConfig>,
@@ -31,12 +34,10 @@ fn show(rows: &[SampleRow]) -> Vec<String> {
     let mut out: Vec<_> = rows
         .iter()
         .map(|row| {
-            let SampleValue::Float(value) = row.value else {
-                return "histogram".to_owned();
-            };
-            let value = match is_stale_nan(value) {
-                true => "stale".to_owned(),
-                false => value.to_string(),
+            let value = match &row.value {
+                SampleValue::Histogram(histogram) => format!("count {}", histogram.count),
+                SampleValue::Float(value) if is_stale_nan(*value) => "stale".to_owned(),
+                SampleValue::Float(value) => value.to_string(),
             };
             let labels: Vec<_> = row
                 .series
@@ -72,6 +73,7 @@ impl Fixture {
             target: &self.target,
             metrics: &self.metrics,
             time_ms: self.time_ms,
+            options: self.config.read_options(),
         };
         let format = match body.ends_with("# EOF\n") {
             true => Format::OpenMetrics,
@@ -338,6 +340,7 @@ fn exemplars_belong_to_their_series() {
         target: &target.target,
         metrics: &target.metrics,
         time_ms: 1000,
+        options: target.config.read_options(),
     };
     for _ in 0..2 {
         let body =

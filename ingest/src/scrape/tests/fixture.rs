@@ -253,6 +253,7 @@ impl Fixture {
             blocked: watch::Sender::new(false),
         });
         let options = ScrapeOptions {
+            start_timestamps: false,
             host_name: "testhost".to_owned(),
             spread: false,
             shutdown_grace: Duration::from_secs(1),

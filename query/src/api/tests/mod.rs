@@ -1,11 +1,14 @@
 //! Every endpoint over a real socket, bodies to the byte. The backend gives fixed answers and records what it was asked.
 //!
-//! [`answers`] holds what queries give, [`process`] what the process says about itself, [`http`] methods, headers and forms.
+//! [`answers`] holds what queries give, [`process`] what the process says about itself, [`http`] methods, headers and forms, [`remote_read`] what other
+//! servers read.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod answers;
+mod federate;
 mod http;
 mod process;
+mod remote_read;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -18,9 +21,11 @@ use tokio::net::{TcpListener, TcpStream};
 use varve_storage::{Labels, MetricMetadata, MetricType, SampleValue};
 
 use super::*;
+use crate::memory::MemoryArchive;
+use crate::selector::SelectorSpec;
 use crate::{
-    Error, Explanation, MatrixSeries, QueryOptions, QueryResult, QueryStats, QueryValue, Result,
-    VectorSample,
+    Engine, EngineOptions, Error, Explanation, MatrixSeries, QueryOptions, QueryResult, QueryStats,
+    QueryValue, RawStream, Result, VectorSample,
 };
 
 const TIME_MS: i64 = 1_435_781_451_781;
@@ -30,10 +35,17 @@ fn up(job: &str) -> Labels {
 }
 
 /// Answers by the text of the query; everything that it is asked is kept.
-#[derive(Default)]
 struct Backend {
+    /// Over the stored samples.
+    engine: Engine,
     asked: Mutex<Vec<String>>,
     dropped: Arc<AtomicBool>,
+}
+
+impl Default for Backend {
+    fn default() -> Self {
+        Self::over(MemoryArchive::default())
+    }
 }
 
 struct SetOnDrop(Arc<AtomicBool>);
@@ -45,6 +57,14 @@ impl Drop for SetOnDrop {
 }
 
 impl Backend {
+    fn over(archive: MemoryArchive) -> Self {
+        Self {
+            engine: Engine::new(Arc::new(archive), EngineOptions::default()),
+            asked: Mutex::default(),
+            dropped: Arc::default(),
+        }
+    }
+
     fn note(&self, what: String) {
         self.asked.lock().unwrap().push(what);
     }
@@ -157,12 +177,27 @@ impl QueryBackend for Backend {
         }
         Ok((vec!["a".to_owned(), "<b>".to_owned()], Vec::new()))
     }
+
+    fn raw(&self, selector: SelectorSpec) -> RawStream {
+        self.note(format!("raw {selector:?}"));
+        self.engine.raw_series(selector)
+    }
 }
 
-#[derive(Default)]
 struct Process {
+    external_labels: Mutex<Labels>,
     starting: AtomicBool,
     quit: AtomicBool,
+}
+
+impl Default for Process {
+    fn default() -> Self {
+        Self {
+            external_labels: Mutex::new(Labels::empty()),
+            starting: AtomicBool::default(),
+            quit: AtomicBool::default(),
+        }
+    }
 }
 
 #[async_trait]
@@ -221,6 +256,10 @@ impl Host for Process {
 
     fn config_yaml(&self) -> String {
         "global:\n  scrape_interval: 15s\n".to_owned()
+    }
+
+    fn external_labels(&self) -> Labels {
+        self.external_labels.lock().unwrap().clone()
     }
 
     fn flags(&self) -> BTreeMap<String, String> {
@@ -296,18 +335,34 @@ impl Site {
         Site::with(|_| {}).await
     }
 
-    async fn with(change: impl FnOnce(&mut ApiOptions)) -> Site {
-        let mut options = ApiOptions {
+    fn options() -> ApiOptions {
+        ApiOptions {
             query_timeout: Duration::from_secs(120),
             query_concurrency: 20,
             cors_origin: CorsOrigin::new(".*").unwrap(),
             lifecycle: false,
-        };
+            lookback: Duration::from_secs(300),
+            remote_read: RemoteReadOptions::default(),
+        }
+    }
+
+    async fn with(change: impl FnOnce(&mut ApiOptions)) -> Site {
+        Site::over(MemoryArchive::default(), change).await
+    }
+
+    async fn over(archive: MemoryArchive, change: impl FnOnce(&mut ApiOptions)) -> Site {
+        let mut options = Self::options();
         change(&mut options);
-        let backend = Arc::new(Backend::default());
+        let backend = Arc::new(Backend::over(archive));
         let process = Arc::new(Process::default());
         let metrics = Arc::new(HttpMetrics::default());
-        let router = router(backend.clone(), process.clone(), metrics.clone(), options);
+        let router = router(
+            backend.clone(),
+            process.clone(),
+            metrics.clone(),
+            options,
+            Router::new(),
+        );
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -320,16 +375,25 @@ impl Site {
     }
 
     async fn send(&self, request: &str) -> Answer {
+        let (mut answer, body) = self.exchange(request.as_bytes()).await;
+        answer.body = String::from_utf8(body).unwrap();
+        answer
+    }
+
+    /// Sends bytes; the body of the answer stands beside it.
+    async fn exchange(&self, request: &[u8]) -> (Answer, Vec<u8>) {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut text = String::new();
-        stream.read_to_string(&mut text).await.unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        Answer {
+        stream.write_all(request).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let end = bytes.windows(4).position(|w| w == b"\r\n\r\n").unwrap();
+        let head = String::from_utf8(bytes[..end].to_vec()).unwrap();
+        let answer = Answer {
             status: head[9..12].parse().unwrap(),
-            head: head.to_owned(),
-            body: body.to_owned(),
-        }
+            head,
+            body: String::new(),
+        };
+        (answer, bytes.split_off(end + 4))
     }
 
     async fn get(&self, path: &str) -> Answer {

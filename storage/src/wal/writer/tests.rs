@@ -143,6 +143,23 @@ async fn a_full_segment_does_not_wait_for_the_interval() {
 }
 
 #[tokio::test]
+async fn who_cannot_wait_does_not_and_takes_others_along() {
+    let store = memory();
+    let slow = WalOptions {
+        flush_interval: Duration::from_secs(3_600),
+        ..options()
+    };
+    let writer = WalWriter::open(Arc::clone(&store), TenantKeys::default(), 0, slow)
+        .await
+        .unwrap();
+    let patient = writer.append(append(1)).await.unwrap();
+    let wait = Duration::from_millis(1);
+    let hasty = writer.append_within(append(2), wait).await.unwrap();
+    assert_eq!(hasty.durable().await.unwrap(), 1);
+    assert_eq!(patient.durable().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_full_buffer_holds_appends_back_until_the_store_answers() {
     let (faults, store) = faulty();
     let keys = TenantKeys::default();

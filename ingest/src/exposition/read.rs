@@ -1,0 +1,116 @@
+//! Any exposition, handed to a visitor entry by entry.
+
+use varve_storage::SampleValue;
+use varve_storage::columns::NO_START_MS;
+
+use super::{Entry, ExpositionError, Format, ParsedExemplar, Parser, nhcb, protobuf};
+
+/// What is read of histograms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Whether native histograms are read; else a histogram's classic side is.
+    pub native_histograms: bool,
+    /// Whether the classic side is read also where there is a native one.
+    pub classic_histograms: bool,
+    /// Whether classic histograms become native ones with custom bounds. The classic series are then left out, unless
+    /// `classic_histograms` says otherwise.
+    pub convert_classic_histograms: bool,
+    /// Whether start timestamps are read.
+    pub start_timestamps: bool,
+}
+
+impl Default for ReadOptions {
+    fn default() -> Self {
+        Self {
+            native_histograms: false,
+            classic_histograms: false,
+            convert_classic_histograms: false,
+            start_timestamps: false,
+        }
+    }
+}
+
+/// A sample of any format.
+#[derive(Clone, Debug)]
+pub struct Exposed<'a> {
+    /// Bytes that stand for the series in this exposition and in no other way.
+    pub series: &'a [u8],
+    /// The value. In texts every NaN has the bits [`super::NORMAL_NAN`].
+    pub value: SampleValue,
+    /// The time, where the exposition gives one; ms since the epoch.
+    pub timestamp_ms: Option<i64>,
+    /// Since when it is counted, in ms; [`NO_START_MS`] where that is not known.
+    pub start_timestamp_ms: i64,
+    /// Whether the series is the one that the visitor expected.
+    pub expected: bool,
+}
+
+/// What belongs to a sample and is decoded when it is asked for.
+pub trait Details {
+    /// The labels of a sample that was not the expected one, the metric name first, else as they are exposed.
+    fn labels(&self) -> Result<Vec<(String, String)>, ExpositionError>;
+
+    /// The exemplars of the sample.
+    fn exemplars(&self) -> Vec<ParsedExemplar>;
+}
+
+/// Takes what an exposition holds, in its order.
+pub trait Visitor {
+    /// Why it takes no more.
+    type Error: From<ExpositionError>;
+
+    /// How the next series is probably written; empty for no guess.
+    fn expected(&self) -> &[u8];
+
+    /// Takes the type, help or unit of a family.
+    fn metadata(&mut self, entry: &Entry<'_>);
+
+    /// Takes a sample.
+    fn sample(&mut self, exposed: &Exposed<'_>, details: &dyn Details) -> Result<(), Self::Error>;
+}
+
+impl Details for Parser<'_> {
+    fn labels(&self) -> Result<Vec<(String, String)>, ExpositionError> {
+        Parser::labels(self)
+    }
+
+    fn exemplars(&self) -> Vec<ParsedExemplar> {
+        self.exemplar().into_iter().collect()
+    }
+}
+
+/// Reads a whole exposition.
+///
+/// # Errors
+/// What breaks its grammar, and what the visitor says.
+pub fn read<V: Visitor>(
+    body: &[u8],
+    format: Format,
+    options: &ReadOptions,
+    visitor: &mut V,
+) -> Result<(), V::Error> {
+    match format {
+        Format::Protobuf => return protobuf::read(body, options, visitor),
+        _ if options.convert_classic_histograms => {
+            return nhcb::read(body, format, options, visitor);
+        }
+        _ => {}
+    }
+    let mut parser = Parser::new(body, format);
+    while let Some(entry) = parser.next(visitor.expected())? {
+        match entry {
+            Entry::Series(sample) => {
+                let exposed = Exposed {
+                    series: sample.series,
+                    value: SampleValue::Float(sample.value),
+                    timestamp_ms: sample.timestamp_ms,
+                    start_timestamp_ms: NO_START_MS,
+                    expected: sample.expected,
+                };
+                visitor.sample(&exposed, &parser)?;
+            }
+            entry => visitor.metadata(&entry),
+        }
+    }
+    Ok(())
+}

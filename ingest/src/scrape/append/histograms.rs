@@ -1,0 +1,126 @@
+//! Passes over native histograms.
+
+use varve_storage::SampleValue;
+use varve_storage::histogram::CounterResetHint::{Gauge, NotCounterReset, Unknown};
+
+use super::*;
+use varve_storage::protobuf::encode::Message;
+
+/// A body with one histogram: its count, and the differences of its buckets at a schema.
+fn body(kind: u64, schema: i32, deltas: &[i64]) -> Vec<u8> {
+    let mut count = 0;
+    let counts = deltas.iter().scan(0, |sum, delta| {
+        *sum += delta;
+        Some(*sum)
+    });
+    count += counts.sum::<i64>();
+    let mut family = Message::default();
+    family.string(1, "h");
+    family.uint64(3, kind);
+    family.message(4, |metric| {
+        metric.message(7, |histogram| {
+            histogram.uint64(1, count.unsigned_abs());
+            histogram.double(2, 1.0);
+            histogram.sint32(5, schema);
+            histogram.message(12, |span| span.uint64(2, deltas.len() as u64));
+            histogram.sint64s(13, deltas);
+        });
+    });
+    let mut field = Message::default();
+    field.bytes(1, family.as_bytes());
+    field.into_bytes()[1..].to_vec()
+}
+
+impl Fixture {
+    /// The histograms and stale markers of one scrape.
+    fn histograms(&mut self, body: &[u8]) -> Result<Vec<FloatHistogram>> {
+        self.time_ms += 1000;
+        let context = PassContext {
+            config: &self.config,
+            target: &self.target,
+            metrics: &self.metrics,
+            time_ms: self.time_ms,
+            options: self.config.read_options(),
+        };
+        let (pass, result) = pass(body, Format::Protobuf, &mut self.cache, &context);
+        if let Err(error) = result {
+            empty_pass(&mut self.cache, &context);
+            return Err(error);
+        }
+        let histograms = pass.samples.into_iter().map(|row| match row.value {
+            SampleValue::Histogram(histogram) => histogram.as_ref().clone(),
+            SampleValue::Float(value) => unreachable!("{value}"),
+        });
+        Ok(histograms.collect())
+    }
+}
+
+#[test]
+fn hints_follow_from_the_scrape_before_and_the_end_is_a_histogram() {
+    let mut target = Fixture::new(", scrape_native_histograms: true");
+    let mut hints = Vec::new();
+    for deltas in [&[1, 1][..], &[2, 1], &[1, 0], &[1, 1]] {
+        let found = target.histograms(&body(4, 0, deltas)).unwrap();
+        assert_eq!(found.len(), 1);
+        hints.push(found[0].counter_reset_hint);
+    }
+    assert_eq!(hints, [Unknown, NotCounterReset, Unknown, NotCounterReset]);
+    let ended = target.histograms(&body(4, 0, &[])[..0]).unwrap();
+    assert!(varve_storage::is_stale_nan(ended[0].sum));
+    let gauge = target.histograms(&body(5, 0, &[1])).unwrap();
+    assert_eq!(gauge[0].counter_reset_hint, Gauge);
+}
+
+#[test]
+fn too_many_buckets_are_merged_or_fail_the_scrape() {
+    let mut target = Fixture::new(
+        ", scrape_native_histograms: true, native_histogram_bucket_limit: 2, native_histogram_min_bucket_factor: 1.4",
+    );
+    // The factor allows schema 1; two more steps bring eight buckets down to two.
+    let found = target
+        .histograms(&body(4, 3, &[1, 0, 0, 0, 0, 0, 0, 0]))
+        .unwrap();
+    assert_eq!(found[0].count, 8.0);
+    assert!(found[0].schema <= 1 && found[0].positive_buckets.len() <= 2);
+    let mut wide = vec![0; 1000];
+    wide[0] = 1;
+    let error = target.histograms(&body(4, -4, &wide)).unwrap_err();
+    assert_eq!(error.to_string(), "histogram bucket limit exceeded");
+    assert!(target.histograms(&body(4, 0, &[1])).is_ok());
+}
+
+#[test]
+fn classic_histograms_of_texts_are_converted() {
+    let text = "# TYPE h histogram
+h_bucket{a=\"1\",le=\"1\"} 1
+h_bucket{a=\"1\",le=\"+Inf\"} 3
+h_sum{a=\"1\"} 4.5
+h_count{a=\"1\"} 3
+h_bucket{a=\"2\",le=\"+Inf\"} 1
+h_count{a=\"2\"} 1
+h_sum{a=\"2\"} 0
+h_count_other 7
+# TYPE g gauge
+g_bucket{le=\"1\"} 5
+";
+    let count = "__name__=h a=1 job=j count 3 @1000";
+    let rows = |fields: &str| {
+        let mut target = Fixture::new(fields);
+        target.time_ms = 0;
+        let mut rows = target.rows(text);
+        rows.sort();
+        rows
+    };
+    let converted = rows(", convert_classic_histograms_to_nhcb: true");
+    assert_eq!(converted.len(), 4, "{converted:?}");
+    assert!(converted.iter().any(|row| row == count), "{converted:?}");
+    assert!(!converted.iter().any(|row| row.contains("h_sum")));
+    let kept =
+        rows(", convert_classic_histograms_to_nhcb: true, always_scrape_classic_histograms: true");
+    assert_eq!(kept.len(), 11, "{kept:?}");
+    // Contradictions give no histogram, and the series are not kept either.
+    let mut target = Fixture::new(", convert_classic_histograms_to_nhcb: true");
+    let wrong =
+        "# TYPE h histogram\nh_bucket{le=\"1\"} 5\nh_bucket{le=\"+Inf\"} 3\nh_count 3\nx 1\n";
+    assert_eq!(target.rows(wrong).len(), 1);
+}

@@ -1,0 +1,6 @@
+//! No bytes make the decoder of a chunk panic, or take much memory.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+
+fuzz_target!(|data: &[u8]| varve_tsdb::fuzzing::chunk(data));
