@@ -8,4 +8,7 @@ mod consul;
 mod dns;
 mod docker;
 mod dockerswarm;
+mod eureka;
 mod http;
+mod nomad;
+mod puppetdb;
