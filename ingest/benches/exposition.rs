@@ -21,7 +21,7 @@ fn exposition(format: Format, round: u64) -> String {
     let mut out = String::new();
     let mut family = |name: &str, kind: &str, series: Vec<(String, f64)>| {
         let stem = match format {
-            Format::OpenMetrics => name.strip_suffix("_total").unwrap_or(name),
+            Format::OpenMetrics | Format::Protobuf => name.strip_suffix("_total").unwrap_or(name),
             Format::Text => name,
         };
         out.push_str(&format!(

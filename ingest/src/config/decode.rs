@@ -105,26 +105,6 @@ impl<'a> Fields<'a> {
         let (key, node) = self.entries.remove(index);
         refuse_unsupported(key, node, hint)
     }
-
-    /// Accepts a field only where its value is the one that says what Varve does anyway.
-    pub(crate) fn accept_only(&mut self, name: &str, harmless: &str) -> Result<(), ConfigError> {
-        let Some(index) = self.entries.iter().position(|(k, _)| k.name == name) else {
-            return Ok(());
-        };
-        let (key, node) = self.entries.remove(index);
-        let same = match &node.value {
-            _ if node.is_null() => true,
-            Value::Scalar { text, .. } => text == harmless,
-            _ => false,
-        };
-        if same {
-            return Ok(());
-        }
-        Err(ConfigError::new(
-            Some(key.at),
-            format!("not supported yet: {name} other than {harmless}"),
-        ))
-    }
 }
 
 fn refuse_unsupported(key: &Key, node: &Node, hint: &str) -> Result<(), ConfigError> {

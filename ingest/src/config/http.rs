@@ -19,6 +19,11 @@ impl Secret {
         string(node).map(Self)
     }
 
+    /// A secret that comes from elsewhere than the configuration.
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
     /// The text itself, for the request that needs it.
     pub fn reveal(&self) -> &str {
         &self.0

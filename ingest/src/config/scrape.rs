@@ -152,11 +152,6 @@ impl ScrapeConfig {
         Ok(config)
     }
 
-    /// The effective configuration of the job as YAML: what `/api/v1/scrape_pools/config` shows.
-    pub fn to_yaml(&self) -> String {
-        render::job(self)
-    }
-
     /// What is read of histograms, unless a target's labels say otherwise.
     pub fn read_options(&self) -> ReadOptions {
         ReadOptions {
@@ -165,6 +160,11 @@ impl ScrapeConfig {
             convert_classic_histograms: self.histograms.convert_classic,
             ..ReadOptions::default()
         }
+    }
+
+    /// The effective configuration of the job as YAML: what `/api/v1/scrape_pools/config` shows.
+    pub fn to_yaml(&self) -> String {
+        render::job(self)
     }
 
     /// Whether a target's scrapes are the same under `other`: all but where targets come from and how many there may be.

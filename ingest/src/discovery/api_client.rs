@@ -105,6 +105,16 @@ impl ApiClient {
         }
     }
 
+    /// Asks for a URL whose answer goes on and on, uncompressed. It has to begin in time, and may have any status.
+    pub(crate) async fn open(&self, url: &str) -> Result<Response, DiscoveryError> {
+        let mut headers = self.headers.clone();
+        headers.remove(ACCEPT_ENCODING);
+        match tokio::time::timeout(self.timeout, self.client.get(url, headers)).await {
+            Ok(response) => Ok(response?),
+            Err(_) => Err(failed(url, "context deadline exceeded".to_owned()).into()),
+        }
+    }
+
     /// Asks for a URL whose answer must be JSON with status 200.
     pub(crate) async fn get_json<T: DeserializeOwned>(
         &self,

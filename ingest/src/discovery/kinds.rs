@@ -10,6 +10,7 @@ use super::eureka::EurekaConfig;
 use super::file::FileConfig;
 use super::http::HttpConfig;
 use super::kind::Kind;
+use super::kubernetes::KubernetesConfig;
 use super::nomad::NomadConfig;
 use super::puppetdb::PuppetDbConfig;
 use super::{Discovery, DiscoveryError, Failures};
@@ -28,7 +29,6 @@ const UNSUPPORTED: &[&str] = &[
     "gce",
     "hetzner",
     "ionos",
-    "kubernetes",
     "kuma",
     "lightsail",
     "linode",
@@ -106,6 +106,7 @@ kinds! {
     Eureka(EurekaConfig),
     File(FileConfig),
     Http(HttpConfig),
+    Kubernetes(KubernetesConfig),
     Nomad(NomadConfig),
     PuppetDb(PuppetDbConfig),
 }

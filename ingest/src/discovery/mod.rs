@@ -20,6 +20,7 @@ mod file;
 mod http;
 mod kind;
 mod kinds;
+mod kubernetes;
 mod labels;
 mod metrics;
 mod nomad;
@@ -47,6 +48,9 @@ pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
 pub use self::http::HttpConfig;
 pub use self::kinds::DiscoveryConfig;
+pub use self::kubernetes::{
+    AttachMetadata, KubernetesConfig, Role as KubernetesRole, Selector as KubernetesSelector,
+};
 pub use self::metrics::{DiscoveryMetrics, Failures};
 pub use self::nomad::NomadConfig;
 pub use self::puppetdb::PuppetDbConfig;

@@ -20,3 +20,15 @@ pub(crate) fn check_http_url(url: &str) -> Result<(), String> {
 pub(crate) fn parse(url: &str) -> Result<Url, String> {
     Url::parse(url).map_err(|error| format!("parse {url:?}: {error}"))
 }
+
+/// A URL as it may be shown: without its password.
+pub(crate) fn redacted(url: &str) -> String {
+    match Url::parse(url) {
+        Ok(mut parsed) if parsed.password().is_some() => {
+            // Only a URL without host cannot have a password.
+            let _ = parsed.set_password(Some("xxxxx"));
+            parsed.to_string()
+        }
+        _ => url.to_owned(),
+    }
+}

@@ -6,7 +6,7 @@ use varve_storage::columns::NO_START_MS;
 use super::{Entry, ExpositionError, Format, ParsedExemplar, Parser, nhcb, protobuf};
 
 /// What is read of histograms.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ReadOptions {
     /// Whether native histograms are read; else a histogram's classic side is.
     pub native_histograms: bool,
@@ -17,17 +17,6 @@ pub struct ReadOptions {
     pub convert_classic_histograms: bool,
     /// Whether start timestamps are read.
     pub start_timestamps: bool,
-}
-
-impl Default for ReadOptions {
-    fn default() -> Self {
-        Self {
-            native_histograms: false,
-            classic_histograms: false,
-            convert_classic_histograms: false,
-            start_timestamps: false,
-        }
-    }
 }
 
 /// A sample of any format.

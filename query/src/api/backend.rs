@@ -234,6 +234,15 @@ pub trait Host: Send + Sync + 'static {
     fn targets(&self) -> Targets;
     /// What the active targets say about their metrics, in the order in which targets are shown.
     fn metadata(&self) -> Vec<TargetMetadata>;
+    /// The effective configuration of a job as YAML, secrets hidden. An error says why there is none.
+    fn scrape_pool_config(&self, pool: &str) -> Result<String, String> {
+        Err(format!("unknown scrape pool {pool:?}"))
+    }
+    /// What each relabelling rule of a job does to the labels of a target, as JSON: a list of `rule`, `output` and `keep`.
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Result<serde_json::Value, String> {
+        let _ = labels;
+        Err(format!("unknown scrape pool {pool:?}"))
+    }
     /// The loaded configuration as YAML, secrets hidden.
     fn config_yaml(&self) -> String;
     /// The labels that the configuration adds to whatever leaves this server, `global.external_labels`.

@@ -172,6 +172,52 @@ pub(super) async fn scrape_pools(State(api): State<Api>) -> Result<Response, Api
     })
 }
 
+/// The job that a question is about.
+fn scrape_pool(form: &Form) -> Result<&str, ApiError> {
+    match form.value("scrapePool") {
+        "" => Err(ApiError::bad_data("no scrapePool parameter provided")),
+        pool => Ok(pool),
+    }
+}
+
+/// `/api/v1/scrape_pools/config`, by `scrapePool`.
+pub(super) async fn scrape_pool_config(
+    State(api): State<Api>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Config {
+        yaml: String,
+    }
+    let yaml = api.host().scrape_pool_config(scrape_pool(&form)?);
+    let yaml = yaml
+        .map_err(|error| ApiError::bad_data(format!("error retrieving scrape config: {error}")))?;
+    success(&Config { yaml })
+}
+
+/// `/api/v1/targets/relabel_steps`, by `scrapePool` and `labels`.
+pub(super) async fn relabel_steps(
+    State(api): State<Api>,
+    form: Form,
+) -> Result<Response, ApiError> {
+    #[derive(Serialize)]
+    struct Steps {
+        steps: serde_json::Value,
+    }
+    let pool = scrape_pool(&form)?;
+    let labels = match form.value("labels") {
+        "" => return Err(ApiError::bad_data("no labels parameter provided")),
+        labels => labels,
+    };
+    let labels: BTreeMap<String, String> = serde_json::from_str(labels)
+        .map_err(|error| ApiError::bad_data(format!("error parsing labels: {error}")))?;
+    let steps = api
+        .host()
+        .relabel_steps(pool, &Labels::from_pairs(labels))
+        .map_err(|error| ApiError::bad_data(format!("error retrieving scrape config: {error}")))?;
+    success(&Steps { steps })
+}
+
 /// `/api/v1/metadata`, by `metric`, `limit` and `limit_per_metric`.
 pub(super) async fn metadata(State(api): State<Api>, form: Form) -> Result<Response, ApiError> {
     #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]

@@ -17,6 +17,11 @@ impl Message {
         self.bytes.len()
     }
 
+    /// Whether nothing was written so far.
+    pub fn is_empty(&self) -> bool {
+        self.bytes.is_empty()
+    }
+
     /// Adds the fields of another message to this one.
     pub fn append(&mut self, other: &Self) {
         self.bytes.extend_from_slice(&other.bytes);

@@ -18,17 +18,17 @@ use varve_tests::samples::{self, INTERVAL_MS, START_MS};
 use varve_tests::server::{ServerSetup, now_ms, scrape_config};
 
 /// Queries that a Prometheus 2 answers otherwise.
-const VERSION_3: &str = include_str!("../../queries/version3.txt");
+pub(crate) const VERSION_3: &str = include_str!("../../queries/version3.txt");
 
 /// What both sides are asked for.
-const FEATURES: &str = "promql-experimental-functions";
+pub(crate) const FEATURES: &str = "promql-experimental-functions";
 
 /// A configuration without targets.
 pub(crate) const NOTHING_TO_SCRAPE: &str = "global:\n  scrape_interval: 15s\n";
 
 /// Runs queries on both sides; gives the differences and how many answers held samples. Texts of errors, warnings and infos count if
 /// asked for: they changed between versions.
-async fn differences(
+pub(crate) async fn differences(
     varve: &ApiClient,
     peer: &ApiClient,
     queries: &[ListedQuery],
@@ -71,7 +71,7 @@ async fn differences(
 }
 
 /// The queries of a list, and of one for version 3 only, that a peer can answer as Varve does. The tolerances are for version 2.
-fn queries(list: &str, version_3: &str, peer: &Prometheus) -> Vec<ListedQuery> {
+pub(crate) fn queries(list: &str, version_3: &str, peer: &Prometheus) -> Vec<ListedQuery> {
     let mut queries = query_list::parse(list).unwrap();
     if peer.major_version >= 3 {
         queries.extend(query_list::parse(version_3).unwrap());
@@ -81,7 +81,7 @@ fn queries(list: &str, version_3: &str, peer: &Prometheus) -> Vec<ListedQuery> {
     queries
 }
 
-fn assert_none(differences: &[String], stage: &str) {
+pub(crate) fn assert_none(differences: &[String], stage: &str) {
     assert!(
         differences.is_empty(),
         "{stage}: {} differences, Varve first:\n{}",

@@ -22,7 +22,7 @@ async fn an_imported_folder_answers_as_its_prometheus() {
     let end_ms = now_ms();
     let queries = [
         r#"{job="proof"}[10m]"#.to_owned(),
-        format!("rate({}[10m])", exporter::COUNTER),
+        format!("max_over_time({}[10m])", exporter::COUNTER),
         format!("sum by (job) ({})", exporter::GAUGE),
         "count_over_time(up[10m])".to_owned(),
     ];

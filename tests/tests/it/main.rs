@@ -15,3 +15,4 @@ mod pushed;
 mod races;
 mod s3_double;
 mod scenario;
+mod served;

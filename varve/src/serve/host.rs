@@ -157,6 +157,19 @@ impl Host for Process {
             .collect()
     }
 
+    fn scrape_pool_config(&self, pool: &str) -> Result<String, String> {
+        let config = self.roles.scrapes.scrape_pool_config(pool);
+        config
+            .map(|config| config.to_yaml())
+            .map_err(|e| e.to_string())
+    }
+
+    fn relabel_steps(&self, pool: &str, labels: &Labels) -> Result<serde_json::Value, String> {
+        let steps = self.roles.scrapes.relabel_steps(pool, labels);
+        let steps = steps.map_err(|e| e.to_string())?;
+        Ok(steps.iter().map(targets::relabel_step).collect())
+    }
+
     fn config_yaml(&self) -> String {
         let config = self.config.lock().unwrap_or_else(PoisonError::into_inner);
         config.to_yaml()

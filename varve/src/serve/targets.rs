@@ -2,7 +2,9 @@
 
 use std::time::UNIX_EPOCH;
 
+use serde_json::{Map, Value, json};
 use varve_ingest::discovery::DiscoveryMetrics;
+use varve_ingest::relabel::RelabelStep;
 use varve_ingest::scrape::{self, ScrapeMetrics, TargetsSnapshot};
 use varve_query::api::{ActiveTarget, DroppedTarget, TargetHealth, Targets, WallTime};
 
@@ -170,4 +172,32 @@ fn write_discovery_metrics(exposition: &mut Exposition<'_>, metrics: &DiscoveryM
         "Targets found for a job, before relabelling.",
         &samples,
     );
+}
+
+/// A step of relabelling as the API shows it. What a rule leaves at nothing is left out.
+pub(super) fn relabel_step(step: &RelabelStep) -> Value {
+    let rule = &step.rule;
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| shown.insert(name.to_owned(), value);
+    if !rule.source_labels.is_empty() {
+        put("source_labels", json!(rule.source_labels));
+    }
+    put("separator", json!(rule.separator));
+    if let Some(regex) = &rule.regex {
+        put("regex", json!(regex.as_str()));
+    }
+    if rule.modulus != 0 {
+        put("modulus", json!(rule.modulus));
+    }
+    if !rule.target_label.is_empty() {
+        put("target_label", json!(rule.target_label));
+    }
+    put("replacement", json!(rule.replacement));
+    put("action", json!(rule.action.as_str()));
+    let output: Map<String, Value> = step
+        .output
+        .iter()
+        .map(|(name, value)| (name.to_owned(), json!(value)))
+        .collect();
+    json!({ "rule": shown, "output": output, "keep": step.keep })
 }

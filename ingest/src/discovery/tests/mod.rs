@@ -10,5 +10,6 @@ mod docker;
 mod dockerswarm;
 mod eureka;
 mod http;
+mod kubernetes;
 mod nomad;
 mod puppetdb;

@@ -201,9 +201,23 @@ impl Hints {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use proptest::prelude::*;
     use varve_storage::protobuf::encode::Message;
 
     use super::*;
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+            if let Ok(request) = ReadRequest::read(&bytes) {
+                let _ = request.response_type();
+                for query in &request.queries {
+                    let _ = query.selector(&Labels::empty());
+                }
+            }
+        }
+    }
 
     fn compressed(message: &Message) -> Vec<u8> {
         let mut encoder = snap::raw::Encoder::new();
