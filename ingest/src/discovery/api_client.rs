@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use reqwest::header::{
-    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, HeaderMap, HeaderValue, USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
-use reqwest::{Response, StatusCode};
+use reqwest::{Method, Response, StatusCode, Url};
 use serde::de::{Deserialize, DeserializeOwned, Deserializer};
 
 use super::DiscoveryError;
@@ -15,6 +15,9 @@ use crate::http_client::{AGENT, Body, HttpClient, chain};
 
 /// Bytes of an answer after decompression: hundreds of thousands of targets.
 const BODY_BYTES_MAX: u64 = 256 << 20;
+
+/// How long requests of kinds may take that have no limit of their own in Prometheus.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Bytes of an error's text that its message quotes.
 const QUOTED_BYTES_MAX: usize = 512;
@@ -66,7 +69,37 @@ impl ApiClient {
 
     /// Asks for a URL. An answer with whatever status is an answer.
     pub(crate) async fn get(&self, url: &str) -> Result<ApiAnswer, DiscoveryError> {
-        match tokio::time::timeout(self.timeout, self.get_unlimited(url)).await {
+        let answer = async {
+            let response = self.client.get(url, self.headers.clone()).await?;
+            read_answer(response, url).await
+        };
+        self.in_time(url, answer).await
+    }
+
+    /// Sends a question in JSON.
+    pub(crate) async fn post_json(
+        &self,
+        url: &Url,
+        question: &serde_json::Value,
+    ) -> Result<ApiAnswer, DiscoveryError> {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        let shown = url.as_str();
+        let answer = async {
+            let request = self.client.request(Method::POST, url, headers).await?;
+            let response = request.body(question.to_string()).send().await;
+            let response = response.map_err(|error| failed(shown, chain(&error)))?;
+            read_answer(response, shown).await
+        };
+        self.in_time(shown, answer).await
+    }
+
+    async fn in_time(
+        &self,
+        url: &str,
+        answer: impl Future<Output = Result<ApiAnswer, Error>>,
+    ) -> Result<ApiAnswer, DiscoveryError> {
+        match tokio::time::timeout(self.timeout, answer).await {
             Ok(answer) => Ok(answer?),
             Err(_) => Err(failed(url, "context deadline exceeded".to_owned()).into()),
         }
@@ -82,21 +115,6 @@ impl ApiClient {
         }
     }
 
-    async fn get_unlimited(&self, url: &str) -> Result<ApiAnswer, Error> {
-        let mut response = self.client.get(url, self.headers.clone()).await?;
-        let gzip = response.headers().get(CONTENT_ENCODING);
-        let gzip = gzip.is_some_and(|value| value.as_bytes() == b"gzip");
-        let mut body = Body::new(gzip, BODY_BYTES_MAX);
-        while let Some(chunk) = next_chunk(&mut response, url).await? {
-            body.push(&chunk)?;
-        }
-        Ok(ApiAnswer {
-            status: response.status(),
-            headers: std::mem::take(response.headers_mut()),
-            body: body.finish()?,
-        })
-    }
-
     /// Asks for a URL whose answer must be JSON with status 200.
     pub(crate) async fn get_json<T: DeserializeOwned>(
         &self,
@@ -104,6 +122,20 @@ impl ApiClient {
     ) -> Result<T, DiscoveryError> {
         self.get(url).await?.json(url)
     }
+}
+
+async fn read_answer(mut response: Response, url: &str) -> Result<ApiAnswer, Error> {
+    let gzip = response.headers().get(CONTENT_ENCODING);
+    let gzip = gzip.is_some_and(|value| value.as_bytes() == b"gzip");
+    let mut body = Body::new(gzip, BODY_BYTES_MAX);
+    while let Some(chunk) = next_chunk(&mut response, url).await? {
+        body.push(&chunk)?;
+    }
+    Ok(ApiAnswer {
+        status: response.status(),
+        headers: std::mem::take(response.headers_mut()),
+        body: body.finish()?,
+    })
 }
 
 async fn next_chunk(response: &mut Response, url: &str) -> Result<Option<bytes::Bytes>, Error> {

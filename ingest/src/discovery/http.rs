@@ -130,7 +130,7 @@ fn groups(answer: &ApiAnswer, url: &str) -> Result<Vec<TargetGroup>, DiscoveryEr
 }
 
 /// Whether a `Content-Type` is that of JSON in UTF-8, with nothing else to it.
-fn is_json(content_type: &str) -> bool {
+pub(super) fn is_json(content_type: &str) -> bool {
     static JSON: LazyLock<Option<Regex>> = LazyLock::new(|| {
         Regex::new(r#"^(?i-u:application/json(;\s*charset=("utf-8"|utf-8))?)$"#).ok()
     });

@@ -6,10 +6,13 @@ use super::consul::ConsulConfig;
 use super::dns::DnsConfig;
 use super::docker::DockerConfig;
 use super::dockerswarm::DockerSwarmConfig;
+use super::eureka::EurekaConfig;
 use super::file::FileConfig;
 use super::http::HttpConfig;
 use super::kind::Kind;
 use super::kubernetes::KubernetesConfig;
+use super::nomad::NomadConfig;
+use super::puppetdb::PuppetDbConfig;
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
@@ -23,7 +26,6 @@ const UNSUPPORTED: &[&str] = &[
     "ec2",
     "ecs",
     "elasticache",
-    "eureka",
     "gce",
     "hetzner",
     "ionos",
@@ -33,12 +35,10 @@ const UNSUPPORTED: &[&str] = &[
     "marathon",
     "msk",
     "nerve",
-    "nomad",
     "oci",
     "openstack",
     "outscale",
     "ovhcloud",
-    "puppetdb",
     "rds",
     "scaleway",
     "serverset",
@@ -103,9 +103,12 @@ kinds! {
     Dns(DnsConfig),
     Docker(DockerConfig),
     DockerSwarm(DockerSwarmConfig),
+    Eureka(EurekaConfig),
     File(FileConfig),
     Http(HttpConfig),
     Kubernetes(KubernetesConfig),
+    Nomad(NomadConfig),
+    PuppetDb(PuppetDbConfig),
 }
 
 fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, ConfigError> {

@@ -15,6 +15,7 @@ mod consul;
 mod dns;
 mod docker;
 mod dockerswarm;
+mod eureka;
 mod file;
 mod http;
 mod kind;
@@ -22,7 +23,9 @@ mod kinds;
 mod kubernetes;
 mod labels;
 mod metrics;
+mod nomad;
 mod periodic;
+mod puppetdb;
 mod running;
 mod urls;
 
@@ -40,6 +43,7 @@ pub use self::dns::DnsConfig;
 pub use self::docker::DockerConfig;
 pub use self::docker::api::{Filter, HostSettings};
 pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
+pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
 pub use self::http::HttpConfig;
@@ -48,6 +52,8 @@ pub use self::kubernetes::{
     AttachMetadata, KubernetesConfig, Role as KubernetesRole, Selector as KubernetesSelector,
 };
 pub use self::metrics::{DiscoveryMetrics, Failures};
+pub use self::nomad::NomadConfig;
+pub use self::puppetdb::PuppetDbConfig;
 pub use self::running::{Discoveries, Subscription};
 use crate::error::Error;
 

@@ -156,7 +156,7 @@ impl ConsulConfig {
                     "at most one of consul SD configuration username and password and basic auth can be configured",
                 );
             }
-            if self.http.authorization.is_some() {
+            if self.http.authorization.is_some() || self.http.oauth2.is_some() {
                 return error_at(
                     node,
                     "at most one of basic_auth, oauth2 & authorization must be configured",
@@ -168,7 +168,8 @@ impl ConsulConfig {
                 password: self.password.clone().map(Source::Inline),
             });
         }
-        if self.token.is_some() && self.http.authorization.is_some() {
+        if self.token.is_some() && (self.http.authorization.is_some() || self.http.oauth2.is_some())
+        {
             return error_at(
                 node,
                 "at most one of consul SD token, authorization, or oauth2 can be configured",

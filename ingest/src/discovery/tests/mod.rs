@@ -8,5 +8,8 @@ mod consul;
 mod dns;
 mod docker;
 mod dockerswarm;
+mod eureka;
 mod http;
 mod kubernetes;
+mod nomad;
+mod puppetdb;

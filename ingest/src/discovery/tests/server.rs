@@ -15,6 +15,7 @@ pub(crate) struct Received {
     /// Path and query.
     pub(crate) path: String,
     pub(crate) headers: HeaderMap,
+    pub(crate) body: String,
 }
 
 impl Received {
@@ -39,9 +40,12 @@ pub(crate) struct Server {
 
 async fn handle(State(state): State<Arc<ServerState>>, request: Request) -> Response {
     let path = request.uri().path().to_owned();
+    let (parts, body) = request.into_parts();
+    let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
     state.requests.lock().unwrap().push(Received {
-        path: request.uri().to_string(),
-        headers: request.headers().clone(),
+        path: parts.uri.to_string(),
+        headers: parts.headers,
+        body: String::from_utf8(body.to_vec()).unwrap(),
     });
     let answer = state.answers.lock().unwrap().get(&path).cloned();
     let (status, body) = answer.unwrap_or((404, "not here".to_owned()));
