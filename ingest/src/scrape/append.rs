@@ -32,6 +32,10 @@ const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 /// How long it is remembered when a series that is gone had its newest sample.
 const MEMORY_MS: i64 = 60 * 60 * 1000;
 
+/// Bytes of the labels of all series that are new in one scrape. A format that spells labels out once for many series could
+/// otherwise hide gigabytes of them in a body within its limit.
+const NEW_LABEL_BYTES_MAX: usize = 512 << 20;
+
 /// What a pass needs to know about its target.
 #[derive(Debug)]
 pub(super) struct PassContext<'a> {
@@ -61,6 +65,8 @@ pub(super) struct Pass {
     over_limit: bool,
     /// Whether a histogram had too many buckets.
     over_bucket_limit: bool,
+    /// Bytes of the labels of new series.
+    new_label_bytes: usize,
 }
 
 impl PassContext<'_> {
@@ -272,6 +278,13 @@ impl Pass {
                     return Ok(());
                 };
                 check_labels(&labels, context)?;
+                self.new_label_bytes += labels.heap_bytes() + sample.series.len();
+                if self.new_label_bytes > NEW_LABEL_BYTES_MAX {
+                    add(&context.metrics.label_limit_exceeded, 1);
+                    return Err(Error::Limit(format!(
+                        "the labels of new series take more than {NEW_LABEL_BYTES_MAX} bytes"
+                    )));
+                }
                 if let Some(name) = repeated_name(&exposed) {
                     return self.refuse_repeated(name, own_time_ms, context);
                 }
