@@ -15,9 +15,10 @@ use varve_storage::{
     Exemplar, FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef,
 };
 
-use super::cache::{Fate, ScrapeCache, Verdict};
+use super::cache::{Fate, ScrapeCache};
 use super::metrics::{ScrapeMetrics, add};
 use super::target::Fnv;
+use super::track::Verdict;
 use crate::config::ScrapeConfig;
 use crate::error::{Error, Result};
 use crate::exposition::{
@@ -382,7 +383,7 @@ impl Pass {
         context: &PassContext<'_>,
     ) -> Result<bool> {
         let time_ms = own_time_ms.unwrap_or(context.time_ms);
-        let iteration = cache.iteration();
+        let iteration = cache.mark();
         let Some(track) = cache.track(track) else {
             return Ok(false);
         };

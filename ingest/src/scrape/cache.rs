@@ -9,13 +9,14 @@
 //! even a hash: the slot after the last one is tried first.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::hash::BuildHasher as _;
 
 use foldhash::quality::RandomState;
-use varve_storage::{
-    FloatHistogram, MetricMetadata, MetricType, STALE_NAN, SampleValue, SeriesId, SeriesRef,
-    stale_nan,
-};
+use hashbrown::HashTable;
+use varve_storage::rows::{IdBuildHasher, SeriesIdMap};
+use varve_storage::{MetricMetadata, MetricType, STALE_NAN, SampleValue, SeriesId, SeriesRef};
+
+use super::track::{Mark, Newest, Track, Verdict};
 
 /// No slot, or a slot without a track.
 const NONE: u32 = u32::MAX;
@@ -29,114 +30,13 @@ const ENDED_ITERATIONS: u64 = 64;
 #[derive(Debug)]
 struct Slot {
     /// The series as it is written; empty for a slot that is free.
-    raw: Arc<[u8]>,
+    raw: Box<[u8]>,
     /// Its track, or `NONE` if it is dropped.
     track: u32,
     /// The iteration in which it was last seen.
-    seen: u64,
+    seen: Mark,
     /// The slot that came after it.
     next: u32,
-}
-
-/// One series after relabelling.
-#[derive(Debug)]
-pub(super) struct Track {
-    pub(super) series: SeriesRef,
-    /// How many slots lead here.
-    slots: u32,
-    /// The iteration in which it last counted as alive.
-    alive: u64,
-    /// Its newest sample.
-    last: Option<Newest>,
-    /// The iteration in which `last` was last compared with a sample.
-    sampled: u64,
-    /// What `last` was before that iteration.
-    before: Option<Newest>,
-    /// The value of `last`, if that is a histogram: from it follows what is known of resets between it and the next.
-    histogram: Option<Arc<FloatHistogram>>,
-}
-
-/// The newest sample of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Newest {
-    timestamp_ms: i64,
-    value_bits: u64,
-}
-
-/// What becomes of a sample, given those that its series has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is to be written.
-    New,
-    /// The series has it already, or got a newer one from this very scrape: it is left out, and that is no error.
-    Known,
-    /// The series has another value for the time.
-    Duplicate,
-    /// The series has a later sample.
-    OutOfOrder,
-}
-
-impl Track {
-    /// Compares a sample with those before it, as Prometheus's storage does: whether it is in order is decided by what was
-    /// there before the scrape; within a scrape the first of two that exclude each other stands.
-    pub(super) fn take(&mut self, iteration: u64, timestamp_ms: i64, value_bits: u64) -> Verdict {
-        if self.sampled != iteration {
-            self.sampled = iteration;
-            self.before = self.last;
-        }
-        if let Some(before) = self.before {
-            if timestamp_ms < before.timestamp_ms {
-                return Verdict::OutOfOrder;
-            }
-            if timestamp_ms == before.timestamp_ms && value_bits != before.value_bits {
-                return Verdict::Duplicate;
-            }
-        }
-        if self
-            .last
-            .is_some_and(|last| timestamp_ms <= last.timestamp_ms)
-        {
-            return Verdict::Known;
-        }
-        self.last = Some(Newest {
-            timestamp_ms,
-            value_bits,
-        });
-        Verdict::New
-    }
-
-    /// The histogram that the series has last, if it is one.
-    pub(super) fn histogram(&self) -> Option<&FloatHistogram> {
-        self.histogram.as_deref()
-    }
-
-    /// Notes the value of a sample that was taken.
-    pub(super) fn note(&mut self, value: &SampleValue) {
-        self.histogram = match value {
-            SampleValue::Float(_) => None,
-            SampleValue::Histogram(histogram) => Some(Arc::clone(histogram)),
-        };
-    }
-
-    /// The sample that ends the series: of the kind that its last one has.
-    fn stale_value(&self) -> SampleValue {
-        match &self.histogram {
-            None => SampleValue::Float(stale_nan()),
-            Some(previous) => {
-                let mut marker = FloatHistogram {
-                    sum: stale_nan(),
-                    ..FloatHistogram::default()
-                };
-                marker.counter_reset_hint = marker.stored_hint(Some(previous));
-                SampleValue::Histogram(Arc::new(marker))
-            }
-        }
-    }
-
-    /// Whether any sample of it was ever taken.
-    pub(super) fn has_samples(&self) -> bool {
-        self.last.is_some()
-    }
 }
 
 #[derive(Debug, Default)]
@@ -167,14 +67,17 @@ pub(super) struct ScrapeCache {
     iteration: u64,
     slots: Vec<Slot>,
     free_slots: Vec<u32>,
-    by_raw: HashMap<Arc<[u8]>, u32, RandomState>,
+    /// Slots by what they are written as. It holds numbers only, as `by_id` does: keys would double what a series takes.
+    by_raw: HashTable<u32>,
+    hasher: RandomState,
     tracks: Vec<Option<Track>>,
     free_tracks: Vec<u32>,
     /// Tracks that no slot leads to; they go when they are no longer alive.
     slotless: Vec<u32>,
-    by_id: HashMap<SeriesId, u32, RandomState>,
+    /// Tracks by the ids of their series.
+    by_id: HashTable<u32>,
     /// The newest samples of series that were forgotten, as long as an older one could still be taken.
-    ended: HashMap<SeriesId, Newest, RandomState>,
+    ended: SeriesIdMap<Newest>,
     families: HashMap<Box<[u8]>, Family, RandomState>,
     /// The last slot seen in this iteration.
     last: u32,
@@ -184,7 +87,6 @@ pub(super) struct ScrapeCache {
     seen_slots: usize,
     /// Entries after the last successful scrape.
     successful_entries: usize,
-    empty: Arc<[u8]>,
 }
 
 impl Default for ScrapeCache {
@@ -193,18 +95,18 @@ impl Default for ScrapeCache {
             iteration: 2,
             slots: Vec::new(),
             free_slots: Vec::new(),
-            by_raw: HashMap::default(),
+            by_raw: HashTable::new(),
+            hasher: RandomState::default(),
             tracks: Vec::new(),
             free_tracks: Vec::new(),
             slotless: Vec::new(),
-            by_id: HashMap::default(),
-            ended: HashMap::default(),
+            by_id: HashTable::new(),
+            ended: SeriesIdMap::default(),
             families: HashMap::default(),
             last: NONE,
             first: NONE,
             seen_slots: 0,
             successful_entries: 0,
-            empty: Arc::from([]),
         }
     }
 }
@@ -227,9 +129,11 @@ impl ScrapeCache {
                 None => self.first,
             }
         } else {
-            *self.by_raw.get(raw)?
+            let slots = &self.slots;
+            let is_it = |index: &u32| slots.get(*index as usize).is_some_and(|s| *s.raw == *raw);
+            *self.by_raw.find(self.hasher.hash_one(raw), is_it)?
         };
-        let iteration = self.iteration;
+        let iteration = self.mark();
         let slot = self.slots.get_mut(index as usize)?;
         let again = slot.seen == iteration;
         slot.seen = iteration;
@@ -252,11 +156,10 @@ impl ScrapeCache {
     }
 
     fn insert(&mut self, raw: &[u8], track: u32) {
-        let raw: Arc<[u8]> = Arc::from(raw);
         let slot = Slot {
-            raw: Arc::clone(&raw),
+            raw: raw.into(),
             track,
-            seen: self.iteration,
+            seen: self.mark(),
             next: NONE,
         };
         let index = match self.free_slots.pop() {
@@ -267,7 +170,13 @@ impl ScrapeCache {
             Some(free) => *free = slot,
             None => self.slots.push(slot),
         }
-        self.by_raw.insert(raw, index);
+        let (slots, hasher) = (&self.slots, &self.hasher);
+        let hash_of = |index: &u32| {
+            let slot = slots.get(*index as usize);
+            slot.map_or(0, |slot| hasher.hash_one(&*slot.raw))
+        };
+        self.by_raw
+            .insert_unique(hasher.hash_one(raw), index, hash_of);
         self.seen_slots += 1;
         self.link(index);
     }
@@ -292,19 +201,11 @@ impl ScrapeCache {
 
     /// The track of a series, new or known.
     pub(super) fn track_of(&mut self, series: SeriesRef) -> u32 {
-        if let Some(track) = self.by_id.get(&series.id) {
-            return *track;
-        }
         let id = series.id;
-        let track = Track {
-            series,
-            slots: 0,
-            alive: 0,
-            last: self.ended.remove(&id),
-            sampled: 0,
-            before: None,
-            histogram: None,
-        };
+        if let Some(track) = self.find_track(&id) {
+            return track;
+        }
+        let track = Track::new(series, self.ended.remove(&id));
         let index = match self.free_tracks.pop() {
             Some(index) => index,
             None => u32::try_from(self.tracks.len()).unwrap_or(NONE),
@@ -313,8 +214,18 @@ impl ScrapeCache {
             Some(free) => *free = Some(track),
             None => self.tracks.push(Some(track)),
         }
-        self.by_id.insert(id, index);
+        let tracks = &self.tracks;
+        self.by_id
+            .insert_unique(id_hash(&id), index, |index| track_hash(tracks, *index));
         index
+    }
+
+    /// The number of the track of a series that has one.
+    fn find_track(&self, id: &SeriesId) -> Option<u32> {
+        let found = self.by_id.find(id_hash(id), |index| {
+            matches!(self.tracks.get(*index as usize), Some(Some(track)) if track.series.id == *id)
+        });
+        found.copied()
     }
 
     /// A track by its number.
@@ -322,14 +233,14 @@ impl ScrapeCache {
         self.tracks.get_mut(track as usize)?.as_mut()
     }
 
-    /// The current iteration.
-    pub(super) fn iteration(&self) -> u64 {
-        self.iteration
+    /// The mark of the current iteration.
+    pub(super) fn mark(&self) -> Mark {
+        Mark::of(self.iteration)
     }
 
     /// Counts a series as alive in this iteration.
     pub(super) fn keep_alive(&mut self, track: u32) {
-        let iteration = self.iteration;
+        let iteration = self.mark();
         if let Some(track) = self.track(track) {
             track.alive = iteration;
         }
@@ -341,10 +252,10 @@ impl ScrapeCache {
         &mut self,
         time_ms: i64,
     ) -> impl Iterator<Item = (&SeriesRef, SampleValue)> {
-        let iteration = self.iteration;
+        let (iteration, before) = (self.mark(), Mark::of(self.iteration - 1));
         self.tracks.iter_mut().flatten().filter_map(move |track| {
-            let ends = track.alive == iteration - 1
-                && track.take(iteration, time_ms, STALE_NAN) == Verdict::New;
+            let ends =
+                track.alive == before && track.take(iteration, time_ms, STALE_NAN) == Verdict::New;
             let value = ends.then(|| track.stale_value())?;
             track.note(&value);
             Some((&track.series, value))
@@ -353,10 +264,10 @@ impl ScrapeCache {
 
     /// Takes back what the samples of this iteration were noted as: none of them is written.
     pub(super) fn forget_samples(&mut self) {
-        self.restore(self.iteration);
+        self.restore(self.mark());
     }
 
-    fn restore(&mut self, iteration: u64) {
+    fn restore(&mut self, iteration: Mark) {
         for track in self.tracks.iter_mut().flatten() {
             if track.sampled == iteration {
                 track.last = track.before;
@@ -368,9 +279,13 @@ impl ScrapeCache {
 
     /// Whether a series was alive in the last finished iteration or is in this one.
     pub(super) fn is_alive(&self, id: &SeriesId) -> bool {
-        let track = self.by_id.get(id);
-        let track = track.and_then(|track| self.tracks.get(*track as usize)?.as_ref());
-        track.is_some_and(|track| track.alive + 1 >= self.iteration)
+        let track = self.find_track(id);
+        let track = track.and_then(|track| self.tracks.get(track as usize)?.as_ref());
+        track.is_some_and(|track| {
+            [self.iteration, self.iteration - 1]
+                .map(Mark::of)
+                .contains(&track.alive)
+        })
     }
 
     /// Ends an iteration. `successful`: everything that was not seen is forgotten; else only if failures piled up. `oldest_ms`:
@@ -385,11 +300,14 @@ impl ScrapeCache {
         }
         self.forget_slotless();
         if self.iteration.is_multiple_of(ENDED_ITERATIONS) {
-            self.ended.retain(|_, last| last.timestamp_ms >= oldest_ms);
+            self.ended
+                .retain(|_, last| last.timestamp_ms() >= oldest_ms);
         }
         self.iteration += 1;
         self.last = NONE;
         self.seen_slots = 0;
+        shrink(&mut self.slots);
+        shrink(&mut self.tracks);
     }
 
     fn forget_unseen(&mut self) {
@@ -399,13 +317,18 @@ impl ScrapeCache {
         if self.seen_slots == self.by_raw.len() {
             return;
         }
+        let mark = self.mark();
         for (index, slot) in self.slots.iter_mut().enumerate() {
-            if slot.seen == iteration || slot.raw.is_empty() {
+            if slot.seen == mark || slot.raw.is_empty() {
                 continue;
             }
-            self.by_raw.remove(&slot.raw);
-            slot.raw = Arc::clone(&self.empty);
-            self.free_slots.push(u32::try_from(index).unwrap_or(NONE));
+            let index = u32::try_from(index).unwrap_or(NONE);
+            let hash = self.hasher.hash_one(&*slot.raw);
+            if let Ok(entry) = self.by_raw.find_entry(hash, |other| *other == index) {
+                entry.remove();
+            }
+            slot.raw = Box::default();
+            self.free_slots.push(index);
             if let Some(Some(track)) = self.tracks.get_mut(slot.track as usize) {
                 track.slots -= 1;
                 if track.slots == 0 {
@@ -418,6 +341,7 @@ impl ScrapeCache {
     /// Forgets the tracks without slots that are not alive any more.
     fn forget_slotless(&mut self) {
         let mut slotless = std::mem::take(&mut self.slotless);
+        let mark = self.mark();
         slotless.retain(|index| {
             let Some(place) = self.tracks.get_mut(*index as usize) else {
                 return false;
@@ -425,11 +349,13 @@ impl ScrapeCache {
             let Some(track) = place.as_ref().filter(|track| track.slots == 0) else {
                 return false;
             };
-            if track.alive == self.iteration {
+            if track.alive == mark {
                 return true;
             }
             let id = track.series.id;
-            self.by_id.remove(&id);
+            if let Ok(entry) = self.by_id.find_entry(id_hash(&id), |other| other == index) {
+                entry.remove();
+            }
             if let Some(last) = track.last {
                 self.ended.insert(id, last);
             }
@@ -496,7 +422,7 @@ impl ScrapeCache {
 
     /// Takes back that the store has the metadata and the samples of the last iteration: the append was refused.
     pub(super) fn not_stored(&mut self) {
-        self.restore(self.iteration - 1);
+        self.restore(Mark::of(self.iteration - 1));
         for family in self.families.values_mut() {
             family.changed = true;
         }
@@ -507,6 +433,25 @@ impl ScrapeCache {
         let mut out: Vec<_> = self.families.iter().map(|(n, f)| metadata(n, f)).collect();
         out.sort();
         out
+    }
+}
+
+/// An id is part of a SHA-256 sum: hashing it again is lost time.
+fn id_hash(id: &SeriesId) -> u64 {
+    IdBuildHasher.hash_one(id)
+}
+
+fn track_hash(tracks: &[Option<Track>], index: u32) -> u64 {
+    match tracks.get(index as usize) {
+        Some(Some(track)) => id_hash(&track.series.id),
+        _ => 0,
+    }
+}
+
+/// Gives back most of the room that a vector has taken by doubling: after its first scrape a target has hardly any new series.
+fn shrink<T>(items: &mut Vec<T>) {
+    if items.capacity() > items.len() + items.len() / 4 + 4 {
+        items.shrink_to(items.len() + items.len() / 16);
     }
 }
 

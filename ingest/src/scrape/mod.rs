@@ -25,6 +25,7 @@ mod reader;
 mod report;
 mod status;
 mod target;
+mod track;
 mod worker;
 
 pub use self::client::check_clients;

@@ -127,7 +127,8 @@ impl Worker {
             if time.duration_since(aligned).unwrap_or_default() <= tolerance {
                 time = aligned;
             }
-            self.scrape(time).await;
+            // On the heap only while it lasts: with its request it is most of what a loop takes, and most loops wait most of the time.
+            Box::pin(self.scrape(time)).await;
         }
     }
 
