@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use varve_storage::MetricMetadata;
 use varve_storage::keys::TenantKeys;
 use varve_storage::rows::{SampleRows, SampleRowsBuilder, SampleSet, SeriesSamples};
+use varve_storage::wal::Segment;
 use varve_table::rows::encode_metadata;
 use varve_table::rows::encode_series;
 use varve_table::{
@@ -31,7 +32,7 @@ use varve_table::{
 use crate::error::{Error, Result};
 use crate::kway::{push_samples, sort_metadata};
 use crate::options::CompactorOptions;
-use crate::segments::{Consumed, PassLimit, WalReader};
+use crate::segments::{PassLimit, WalReader};
 use crate::windows::{date_of, split};
 
 /// Samples of one batch on its way into a file.
@@ -194,7 +195,7 @@ impl Pass<'_> {
             store: self.tables.samples.store(),
             keys: self.keys,
         };
-        let consumed = if resumed {
+        let mut consumed = if resumed {
             tracing::info!(?ahead, "finishing a pass that stopped between two commits");
             reader.read_exactly(&ahead).await?
         } else {
@@ -217,15 +218,15 @@ impl Pass<'_> {
             more: consumed.more,
             ..PassOutcome::default()
         };
-        let rows = collect(&consumed)?;
+        let segments = std::mem::take(&mut consumed.segments);
+        let rows = collect(segments)?;
         outcome.samples = rows.samples;
         outcome.dropped_samples = rows.dropped;
         self.run.report(&Progress::Pass {
-            segments: consumed.segments.len(),
+            segments: outcome.segments as usize,
             samples: rows.samples,
         });
         let advance = consumed.advance.clone();
-        drop(consumed);
         self.run.check_cancelled()?;
         self.write_metadata(&rows, &mut outcome).await?;
         if !resumed {
@@ -374,17 +375,17 @@ impl Pass<'_> {
     }
 }
 
-/// Samples by series and window, and what `series` has to know.
-fn collect(consumed: &Consumed) -> Result<PassRows> {
+/// Samples by series and window, and what `series` has to know. Each segment goes as soon as its samples are taken.
+fn collect(segments: Vec<Segment>) -> Result<PassRows> {
     let mut set = SampleSet::default();
     let mut metadata = Vec::new();
-    for segment in &consumed.segments {
+    for segment in segments {
         let rows = SampleRows::new(&segment.samples)?;
         for (row, series) in rows.iter().zip(&segment.series) {
             set.extend(series, row)
                 .map_err(|error| Error::Collision(error.to_string()))?;
         }
-        metadata.extend(segment.metadata.iter().cloned());
+        metadata.extend(segment.metadata);
     }
     sort_metadata(&mut metadata);
     let mut out = PassRows {

@@ -100,7 +100,10 @@ impl WalReader<'_> {
                 *bytes += self.take(shard, key, object, consumed).await?;
                 last += 1;
             }
-            window = (window * 2).min(WINDOW_MAX);
+            // What lies beyond the limit would be read for nothing, and again in the next pass.
+            let average = *bytes / consumed.segments.len().max(1);
+            let room = limit.bytes_max.saturating_sub(*bytes) / average.max(1);
+            window = (window * 2).min(WINDOW_MAX).min(room + 1);
         }
     }
 

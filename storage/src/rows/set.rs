@@ -1,7 +1,7 @@
 //! Collecting samples by series, in any order and with duplicates.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
@@ -272,14 +272,32 @@ impl SampleSet {
         let mut rows = self.rows;
         rows.retain(|row| !row.is_empty());
         rows.iter_mut().for_each(SeriesSamples::normalize);
-        rows.sort_by(|a, b| {
-            let key = |row: &SeriesSamples| row.series.id;
-            a.series
-                .labels
-                .metric_name()
-                .cmp(b.series.labels.metric_name())
-                .then_with(|| key(a).cmp(&key(b)))
-        });
-        rows
+        sorted(rows)
     }
+}
+
+/// Sorts rows by (`__name__`, `series_id`). The keys are gathered first: names are few, and looking each up in its labels at every
+/// comparison cost the compactor a tenth of its time where series have one sample each.
+fn sorted(rows: Vec<SeriesSamples>) -> Vec<SeriesSamples> {
+    let mut names: BTreeMap<&str, u32> = BTreeMap::new();
+    for row in &rows {
+        names.insert(row.series.labels.metric_name(), 0);
+    }
+    for (rank, place) in (0..).zip(names.values_mut()) {
+        *place = rank;
+    }
+    let mut keys: Vec<(u32, SeriesId, usize)> = rows
+        .iter()
+        .enumerate()
+        .map(|(index, row)| {
+            let rank = names.get(row.series.labels.metric_name());
+            (rank.copied().unwrap_or(0), row.series.id, index)
+        })
+        .collect();
+    keys.sort_unstable();
+    let mut rows: Vec<Option<SeriesSamples>> = rows.into_iter().map(Some).collect();
+    let in_order = keys.into_iter();
+    in_order
+        .filter_map(|(_, _, index)| rows.get_mut(index)?.take())
+        .collect()
 }
