@@ -1,4 +1,4 @@
-//! The Delta tables of one tenant: `series`, `samples` and `metadata`.
+//! The Delta tables of one tenant: `series`, `samples`, `metadata` and `exemplars`.
 //!
 //! Formats and the commit protocol are specified in `FORMAT.md` beside this crate.
 //!
