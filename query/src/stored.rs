@@ -118,3 +118,6 @@ impl Bill for RequestBill {
         stats.bytes_read = counts.bytes_read;
     }
 }
+
+#[cfg(test)]
+mod tests;
