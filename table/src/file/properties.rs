@@ -110,6 +110,21 @@ pub(super) fn options(
         .with_skip_arrow_metadata(true))
 }
 
+/// The writer's options for a file of [`crate::flat`]: texts with dictionaries, page statistics of names and times.
+pub(crate) fn flat_options() -> Result<ArrowWriterOptions> {
+    let mut builder = base(2)?;
+    let labels = |leaf| path(&[columns::LABELS, "key_value", leaf]);
+    for text in [path(&[columns::NAME]), labels("key"), labels("value")] {
+        builder = builder.set_column_dictionary_enabled(text, true);
+    }
+    for name in [columns::NAME, columns::TIMESTAMP] {
+        builder = builder.set_column_statistics_enabled(path(&[name]), EnabledStatistics::Page);
+    }
+    Ok(ArrowWriterOptions::new()
+        .with_properties(builder.build())
+        .with_skip_arrow_metadata(true))
+}
+
 /// Chooses the encoding of `values` by trying both on some of them: byte-stream-split wins on files of noisy
 /// floats or slowly rising integers, plain where rows resemble each other, which is the rule.
 pub(super) fn values_encoding(batches: &[RecordBatch], level: u8) -> Result<Encoding> {
