@@ -46,9 +46,6 @@ pub use self::yaml::Position;
 use crate::discovery::{TargetGroup, files_matching};
 use crate::error::{Error, Result};
 
-/// Sections of Prometheus's configuration that Varve does not have.
-const UNSUPPORTED: [&str; 1] = ["remote_read"];
-
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Config {
@@ -176,13 +173,14 @@ impl Config {
                 OtlpConfig::decode(node, config.global.validation)
             })?
             .unwrap_or_default();
-        let (rule_files, mut notes) = passive::take(&mut fields)?;
+        let (rule_files, mut notes) =
+            passive::take(&mut fields, config.global.validation, directory)?;
         config.rule_files = rule_files;
         if !config.global.query_log_file.is_empty() {
             notes.push("global.query_log_file: queries are not logged yet".to_owned());
         }
         config.notes = notes;
-        fields.finish(&UNSUPPORTED)?;
+        fields.finish(&[])?;
         Ok(config)
     }
 

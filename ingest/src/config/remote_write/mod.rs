@@ -236,7 +236,7 @@ fn message(node: &Node) -> Result<WriteMessage, ConfigError> {
                 error_at(
                     node,
                     format!(
-                        "invalid protobuf_message value: unknown type for remote write protobuf message {name}, supported: [prometheus.WriteRequest io.prometheus.write.v2.Request]"
+                        "invalid protobuf_message value: unknown type for remote write protobuf message {name}, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
                     ),
                 )
             },
@@ -244,7 +244,13 @@ fn message(node: &Node) -> Result<WriteMessage, ConfigError> {
         )
 }
 
-fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
+/// Whether a header belongs to the protocol, so that no configuration may set it.
+pub(super) fn is_reserved_header(name: &str) -> bool {
+    RESERVED.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Headers to send along.
+pub(super) fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
     let by_name = map(node, |key, value| {
         let lower = key.name.to_ascii_lowercase();
         if lower == "authorization" {
@@ -253,7 +259,7 @@ fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
                 "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter",
             ));
         }
-        if RESERVED.contains(&lower.as_str()) {
+        if is_reserved_header(&lower) {
             return Err(ConfigError::new(
                 Some(key.at),
                 format!("{} is a reserved header. It must not be changed", key.name),
