@@ -19,6 +19,7 @@ pub mod names;
 pub mod push;
 pub mod relabel;
 pub mod scrape;
+mod sigv4;
 pub mod sink;
 
 pub use config::Config;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
@@ -92,6 +93,31 @@ impl ApiClient {
             read_answer(response, shown).await
         };
         self.in_time(shown, answer).await
+    }
+
+    /// Sends any request, which must be one that may arrive twice. `headers` replace those that every request has. An
+    /// answer with whatever status is an answer.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<ApiAnswer, DiscoveryError> {
+        let mut all = self.headers.clone();
+        all.extend(headers);
+        let answer = async {
+            let parsed = Url::parse(url).map_err(|error| failed(url, error.to_string()))?;
+            let request = self.client.request(method, &parsed, all).await?;
+            let request = match body.is_empty() {
+                true => request,
+                false => request.body(body),
+            };
+            let response = request.send().await;
+            let response = response.map_err(|error| failed(url, chain(&error)))?;
+            read_answer(response, url).await
+        };
+        self.in_time(url, answer).await
     }
 
     async fn in_time(

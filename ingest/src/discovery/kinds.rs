@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::aws::{AwsConfig, Ec2Config, EcsConfig, LightsailConfig};
 use super::consul::ConsulConfig;
 use super::dns::DnsConfig;
 use super::docker::DockerConfig;
@@ -20,17 +21,13 @@ use crate::config::write::{Entries, Yaml};
 
 /// The kinds that Prometheus has and Varve has not.
 const UNSUPPORTED: &[&str] = &[
-    "aws",
     "azure",
     "digitalocean",
-    "ec2",
-    "ecs",
     "elasticache",
     "gce",
     "hetzner",
     "ionos",
     "kuma",
-    "lightsail",
     "linode",
     "marathon",
     "msk",
@@ -99,14 +96,18 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Aws(AwsConfig),
     Consul(ConsulConfig),
     Dns(DnsConfig),
     Docker(DockerConfig),
     DockerSwarm(DockerSwarmConfig),
+    Ec2(Ec2Config),
+    Ecs(EcsConfig),
     Eureka(EurekaConfig),
     File(FileConfig),
     Http(HttpConfig),
     Kubernetes(KubernetesConfig),
+    Lightsail(LightsailConfig),
     Nomad(NomadConfig),
     PuppetDb(PuppetDbConfig),
 }

@@ -10,7 +10,8 @@
 //! To add a kind: a file with its settings, which implement [`Kind`](kind::Kind), and a line in `kinds.rs`.
 //! Labels, defaults, checks and messages are Prometheus's.
 
-mod api_client;
+pub(crate) mod api_client;
+mod aws;
 mod consul;
 mod dns;
 mod docker;
@@ -38,6 +39,9 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::aws::{
+    AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, Filter as Ec2Filter, LightsailConfig,
+};
 pub use self::consul::ConsulConfig;
 pub use self::dns::DnsConfig;
 pub use self::docker::DockerConfig;
