@@ -4,16 +4,24 @@ use std::path::Path;
 
 use super::aws::{AwsConfig, Ec2Config, EcsConfig, LightsailConfig};
 use super::consul::ConsulConfig;
+use super::digitalocean::DigitalOceanConfig;
 use super::dns::DnsConfig;
 use super::docker::DockerConfig;
 use super::dockerswarm::DockerSwarmConfig;
 use super::eureka::EurekaConfig;
 use super::file::FileConfig;
+use super::hetzner::HetznerConfig;
 use super::http::HttpConfig;
+use super::ionos::IonosConfig;
 use super::kind::Kind;
 use super::kubernetes::KubernetesConfig;
+use super::kuma::KumaConfig;
+use super::linode::LinodeConfig;
+use super::marathon::MarathonConfig;
 use super::nomad::NomadConfig;
 use super::puppetdb::PuppetDbConfig;
+use super::scaleway::ScalewayConfig;
+use super::vultr::VultrConfig;
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
@@ -22,14 +30,8 @@ use crate::config::write::{Entries, Yaml};
 /// The kinds that Prometheus has and Varve has not.
 const UNSUPPORTED: &[&str] = &[
     "azure",
-    "digitalocean",
     "elasticache",
     "gce",
-    "hetzner",
-    "ionos",
-    "kuma",
-    "linode",
-    "marathon",
     "msk",
     "nerve",
     "oci",
@@ -37,12 +39,10 @@ const UNSUPPORTED: &[&str] = &[
     "outscale",
     "ovhcloud",
     "rds",
-    "scaleway",
     "serverset",
     "stackit",
     "triton",
     "uyuni",
-    "vultr",
 ];
 
 macro_rules! kinds {
@@ -98,6 +98,7 @@ macro_rules! kinds {
 kinds! {
     Aws(AwsConfig),
     Consul(ConsulConfig),
+    DigitalOcean(DigitalOceanConfig),
     Dns(DnsConfig),
     Docker(DockerConfig),
     DockerSwarm(DockerSwarmConfig),
@@ -105,11 +106,18 @@ kinds! {
     Ecs(EcsConfig),
     Eureka(EurekaConfig),
     File(FileConfig),
+    Hetzner(HetznerConfig),
     Http(HttpConfig),
+    Ionos(IonosConfig),
     Kubernetes(KubernetesConfig),
+    Kuma(KumaConfig),
     Lightsail(LightsailConfig),
+    Linode(LinodeConfig),
+    Marathon(MarathonConfig),
     Nomad(NomadConfig),
     PuppetDb(PuppetDbConfig),
+    Scaleway(ScalewayConfig),
+    Vultr(VultrConfig),
 }
 
 fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, ConfigError> {

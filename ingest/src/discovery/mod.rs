@@ -12,23 +12,32 @@
 
 pub(crate) mod api_client;
 mod aws;
+mod cloud;
 mod consul;
+mod digitalocean;
 mod dns;
 mod docker;
 mod dockerswarm;
 mod eureka;
 mod file;
+mod hetzner;
 mod http;
+mod ionos;
 mod kind;
 mod kinds;
 mod kubernetes;
+mod kuma;
 mod labels;
+mod linode;
+mod marathon;
 mod metrics;
 mod nomad;
 mod periodic;
 mod puppetdb;
 mod running;
+mod scaleway;
 mod urls;
+mod vultr;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -42,7 +51,9 @@ use thiserror::Error;
 pub use self::aws::{
     AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, Filter as Ec2Filter, LightsailConfig,
 };
+pub use self::cloud::CloudSettings;
 pub use self::consul::ConsulConfig;
+pub use self::digitalocean::{DigitalOceanConfig, DigitalOceanRole};
 pub use self::dns::DnsConfig;
 pub use self::docker::DockerConfig;
 pub use self::docker::api::{Filter, HostSettings};
@@ -50,15 +61,22 @@ pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
+pub use self::hetzner::{HetznerConfig, HetznerRole};
 pub use self::http::HttpConfig;
+pub use self::ionos::IonosConfig;
 pub use self::kinds::DiscoveryConfig;
 pub use self::kubernetes::{
     AttachMetadata, KubernetesConfig, Role as KubernetesRole, Selector as KubernetesSelector,
 };
+pub use self::kuma::KumaConfig;
+pub use self::linode::LinodeConfig;
+pub use self::marathon::MarathonConfig;
 pub use self::metrics::{DiscoveryMetrics, Failures};
 pub use self::nomad::NomadConfig;
 pub use self::puppetdb::PuppetDbConfig;
 pub use self::running::{Discoveries, Subscription};
+pub use self::scaleway::{ScalewayConfig, ScalewayRole};
+pub use self::vultr::VultrConfig;
 use crate::error::Error;
 
 /// The label that holds a target's address.

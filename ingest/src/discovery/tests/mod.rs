@@ -4,6 +4,7 @@
 pub(crate) mod config;
 pub(crate) mod server;
 
+mod cloud;
 mod consul;
 mod dns;
 mod docker;
@@ -11,5 +12,7 @@ mod dockerswarm;
 mod eureka;
 mod http;
 mod kubernetes;
+mod kuma;
+mod marathon;
 mod nomad;
 mod puppetdb;

@@ -30,7 +30,7 @@ struct ServerState {
     requests: Mutex<Vec<Received>>,
 }
 
-/// A server of JSON documents by path.
+/// A server of JSON documents by path, or by path and query.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// `127.0.0.1:port`.
@@ -47,7 +47,10 @@ async fn handle(State(state): State<Arc<ServerState>>, request: Request) -> Resp
         headers: parts.headers,
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
-    let answer = state.answers.lock().unwrap().get(&path).cloned();
+    let full = parts.uri.to_string();
+    let answers = state.answers.lock().unwrap();
+    let answer = answers.get(&full).or(answers.get(&path)).cloned();
+    drop(answers);
     let (status, body) = answer.unwrap_or((404, "not here".to_owned()));
     let status = StatusCode::from_u16(status).unwrap();
     (status, [("content-type", "application/json")], body).into_response()
