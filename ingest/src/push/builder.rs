@@ -5,11 +5,11 @@ use std::sync::Arc;
 use thiserror::Error;
 use varve_storage::columns::NO_START_MS;
 use varve_storage::exemplar::Exemplar;
-use varve_storage::histogram::{CounterResetHint, FloatHistogram, HistogramError};
+use varve_storage::histogram::{FloatHistogram, HistogramError};
 use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
 use varve_storage::wal::{Append, SampleRow};
 use varve_storage::{
-    Labels, METRIC_NAME, MetricMetadata, SampleValue, Series, SeriesId, SeriesRef, is_stale_nan,
+    Labels, METRIC_NAME, MetricMetadata, SampleValue, Series, SeriesId, SeriesRef,
 };
 
 use super::PushReceiver;
@@ -171,11 +171,8 @@ impl<'a> RequestBuilder<'a> {
         let newest = known.histograms.get(&series.id);
         let newest_ms = newest.map(|(time_ms, _)| *time_ms);
         let previous = newest.filter(|(time_ms, _)| *time_ms < timestamp_ms);
-        histogram.counter_reset_hint = match is_stale_nan(histogram.sum) {
-            // A stale marker says nothing about the counts.
-            true => CounterResetHint::Unknown,
-            false => histogram.stored_hint(previous.map(|(_, histogram)| histogram.as_ref())),
-        };
+        let previous = previous.map(|(_, histogram)| histogram.as_ref());
+        histogram.counter_reset_hint = histogram.stored_hint(previous);
         let histogram = Arc::new(histogram);
         if newest_ms.is_none_or(|newest_ms| newest_ms < timestamp_ms) {
             let bytes = size_of::<FloatHistogram>() + 8 * histogram.heap_items() + 100;

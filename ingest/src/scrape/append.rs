@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use varve_storage::columns::NO_START_MS;
-use varve_storage::histogram::{HistogramError, SCHEMA_MIN};
+use varve_storage::histogram::SCHEMA_MIN;
 use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
 use varve_storage::wal::SampleRow;
 use varve_storage::{
@@ -31,6 +31,10 @@ const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 
 /// How long it is remembered when a series that is gone had its newest sample.
 const MEMORY_MS: i64 = 60 * 60 * 1000;
+
+/// Bytes of the labels of all series that are new in one scrape. A format that spells labels out once for many series could
+/// otherwise hide gigabytes of them in a body within its limit.
+const NEW_LABEL_BYTES_MAX: usize = 512 << 20;
 
 /// What a pass needs to know about its target.
 #[derive(Debug)]
@@ -61,6 +65,8 @@ pub(super) struct Pass {
     over_limit: bool,
     /// Whether a histogram had too many buckets.
     over_bucket_limit: bool,
+    /// Bytes of the labels of new series.
+    new_label_bytes: usize,
 }
 
 impl PassContext<'_> {
@@ -272,6 +278,13 @@ impl Pass {
                     return Ok(());
                 };
                 check_labels(&labels, context)?;
+                self.new_label_bytes += labels.heap_bytes() + sample.series.len();
+                if self.new_label_bytes > NEW_LABEL_BYTES_MAX {
+                    add(&context.metrics.label_limit_exceeded, 1);
+                    return Err(Error::Limit(format!(
+                        "the labels of new series take more than {NEW_LABEL_BYTES_MAX} bytes"
+                    )));
+                }
                 if let Some(name) = repeated_name(&exposed) {
                     return self.refuse_repeated(name, own_time_ms, context);
                 }
@@ -376,7 +389,7 @@ impl Pass {
         let mut value = sample.value.clone();
         if let SampleValue::Histogram(histogram) = &value {
             match limited(histogram, context.config)? {
-                Some(histogram) => value = SampleValue::Histogram(Arc::new(histogram)),
+                Some(histogram) => value = SampleValue::Histogram(histogram),
                 None => {
                     self.over_bucket_limit = true;
                     return Ok(false);
@@ -472,12 +485,19 @@ fn value_bits(value: &SampleValue) -> u64 {
 }
 
 /// A histogram within the limits of the configuration, at a coarser resolution if need be; `None` if it has too many buckets at any.
-fn limited(histogram: &FloatHistogram, config: &ScrapeConfig) -> Result<Option<FloatHistogram>> {
-    let mut limited = histogram.clone();
-    let wrong = |error: HistogramError| Error::Series(error.to_string());
-    if limited.schema > config.histograms.schema_max() && !limited.uses_custom_buckets() {
-        let schema = config.histograms.schema_max();
-        limited.reduce_resolution(schema).map_err(wrong)?;
+fn limited(
+    histogram: &Arc<FloatHistogram>,
+    config: &ScrapeConfig,
+) -> Result<Option<Arc<FloatHistogram>>> {
+    // Copied only if it is changed.
+    let mut limited = Arc::clone(histogram);
+    let reduce = |histogram: &mut Arc<FloatHistogram>, schema| {
+        let reduced = Arc::make_mut(histogram).reduce_resolution(schema);
+        reduced.map_err(|error| Error::Series(error.to_string()))
+    };
+    let schema_max = config.histograms.schema_max();
+    if limited.schema > schema_max && !limited.uses_custom_buckets() {
+        reduce(&mut limited, schema_max)?;
     }
     let limit = usize::try_from(config.histograms.bucket_limit).unwrap_or(usize::MAX);
     while limit > 0 && limited.positive_buckets.len() + limited.negative_buckets.len() > limit {
@@ -485,7 +505,7 @@ fn limited(histogram: &FloatHistogram, config: &ScrapeConfig) -> Result<Option<F
             return Ok(None);
         }
         let schema = limited.schema - 1;
-        limited.reduce_resolution(schema).map_err(wrong)?;
+        reduce(&mut limited, schema)?;
     }
     Ok(Some(limited))
 }

@@ -1,6 +1,8 @@
-//! The message of a native histogram, which remote write in both versions and remote read have in common.
+//! The message of a native histogram, which remote write in both versions and remote read have in common, and the spans that expositions write
+//! alike.
 
 use super::encode::Message;
+use super::wire::{Field, WireError};
 use crate::histogram::{CounterResetHint, FloatHistogram, Span};
 
 /// Writes the fields of a `prometheus.Histogram` with float counts; `start_ms` is 0 where no start timestamp is known.
@@ -32,6 +34,23 @@ pub fn write_histogram(
     message.int64(15, time_ms);
     message.doubles(16, &histogram.custom_values);
     message.int64(17, start_ms);
+}
+
+/// Reads a `BucketSpan`.
+pub fn read_span(field: Field<'_>) -> Result<Span, WireError> {
+    let mut span = Span {
+        offset: 0,
+        length: 0,
+    };
+    let mut fields = field.message()?;
+    while let Some(field) = fields.next()? {
+        match field.number {
+            1 => span.offset = field.sint32()?,
+            2 => span.length = field.uint32()?,
+            _ => {}
+        }
+    }
+    Ok(span)
 }
 
 fn spans(message: &mut Message, number: u32, spans: &[Span]) {

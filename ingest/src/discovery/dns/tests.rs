@@ -63,11 +63,20 @@ fn answer(question: &[u8], bytes_max: usize) -> Vec<u8> {
     answer.to_vec().unwrap()
 }
 
+/// A port that is free for both protocols: one that UDP has chosen may be somebody's for TCP.
+async fn bind() -> (UdpSocket, TcpListener, SocketAddr) {
+    loop {
+        let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        let address: SocketAddr = udp.local_addr().unwrap();
+        if let Ok(tcp) = TcpListener::bind(address).await {
+            return (udp, tcp, address);
+        }
+    }
+}
+
 /// Starts the server; gives its port, and the names that it was asked for.
 async fn start() -> (u16, Arc<Mutex<Vec<String>>>) {
-    let udp = UdpSocket::bind("127.0.0.1:0").await.unwrap();
-    let address: SocketAddr = udp.local_addr().unwrap();
-    let tcp = TcpListener::bind(address).await.unwrap();
+    let (udp, tcp, address) = bind().await;
     let asked = Arc::<Mutex<Vec<String>>>::default();
     let log = Arc::clone(&asked);
     tokio::spawn(async move {

@@ -3,10 +3,11 @@
 use varve_storage::MetricType;
 use varve_storage::columns::NO_START_MS;
 use varve_storage::histogram::{
-    ClassicHistogram, CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram, Span,
+    ClassicHistogram, CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram,
 };
 
 use crate::exposition::{ExpositionError, ParsedExemplar};
+use varve_storage::protobuf::histogram::read_span;
 use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 impl From<WireError> for ExpositionError {
@@ -242,10 +243,10 @@ impl<'a> Histogram<'a> {
             6 => integer.zero_threshold = field.double()?,
             7 => integer.zero_count = field.uint64()?,
             8 => self.float_zero_count = field.double()?,
-            9 => integer.negative_spans.push(span(field)?),
+            9 => integer.negative_spans.push(read_span(field)?),
             10 => field.sint64s(&mut integer.negative_deltas)?,
             11 => field.doubles(&mut self.negative_counts)?,
-            12 => integer.positive_spans.push(span(field)?),
+            12 => integer.positive_spans.push(read_span(field)?),
             13 => field.sint64s(&mut integer.positive_deltas)?,
             14 => field.doubles(&mut self.positive_counts)?,
             15 => self.start_ms = timestamp_ms(field)?,
@@ -334,22 +335,6 @@ pub(super) fn hint(kind: MetricType) -> CounterResetHint {
         MetricType::GaugeHistogram => CounterResetHint::Gauge,
         _ => CounterResetHint::Unknown,
     }
-}
-
-pub(super) fn span(field: Field<'_>) -> Result<Span, ExpositionError> {
-    let mut span = Span {
-        offset: 0,
-        length: 0,
-    };
-    let mut fields = field.message()?;
-    while let Some(field) = fields.next()? {
-        match field.number {
-            1 => span.offset = field.sint32()?,
-            2 => span.length = field.uint32()?,
-            _ => {}
-        }
-    }
-    Ok(span)
 }
 
 /// The value of a gauge or an untyped metric.

@@ -1,9 +1,10 @@
 //! Native histograms as both versions write them.
 
 use varve_storage::histogram::{
-    CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram, Span,
+    CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram,
 };
 
+use varve_storage::protobuf::histogram::read_span;
 use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
 /// A histogram with its time.
@@ -77,10 +78,10 @@ impl Raw {
             5 => common.zero_threshold = field.double()?,
             6 => common.zero_count = field.uint64()?,
             7 => self.float_zero_count = field.double()?,
-            8 => common.negative_spans.push(span(field)?),
+            8 => common.negative_spans.push(read_span(field)?),
             9 => field.sint64s(&mut common.negative_deltas)?,
             10 => field.doubles(&mut self.negative_counts)?,
-            11 => common.positive_spans.push(span(field)?),
+            11 => common.positive_spans.push(read_span(field)?),
             12 => field.sint64s(&mut common.positive_deltas)?,
             13 => field.doubles(&mut self.positive_counts)?,
             14 => common.counter_reset_hint = hint(field.uint64()?),
@@ -100,20 +101,4 @@ fn hint(number: u64) -> CounterResetHint {
         3 => CounterResetHint::Gauge,
         _ => CounterResetHint::Unknown,
     }
-}
-
-fn span(field: Field<'_>) -> Result<Span, WireError> {
-    let mut span = Span {
-        offset: 0,
-        length: 0,
-    };
-    let mut fields = field.message()?;
-    while let Some(field) = fields.next()? {
-        match field.number {
-            1 => span.offset = field.sint32()?,
-            2 => span.length = field.uint32()?,
-            _ => {}
-        }
-    }
-    Ok(span)
 }

@@ -124,3 +124,30 @@ g_bucket{le=\"1\"} 5
         "# TYPE h histogram\nh_bucket{le=\"1\"} 5\nh_bucket{le=\"+Inf\"} 3\nh_count 3\nx 1\n";
     assert_eq!(target.rows(wrong).len(), 1);
 }
+
+#[test]
+fn labels_that_are_repeated_for_every_bucket_are_bounded() {
+    let mut target = Fixture::new("");
+    let value = "x".repeat(500_000);
+    let mut family = Message::default();
+    family.string(1, "h");
+    family.uint64(3, 4);
+    family.message(4, |metric| {
+        metric.message(1, |label| {
+            label.string(1, "a");
+            label.string(2, &value);
+        });
+        metric.message(7, |histogram| {
+            for bucket in 0..2_000 {
+                histogram.message(3, |message| message.double(2, f64::from(bucket)));
+            }
+        });
+    });
+    let mut field = Message::default();
+    field.bytes(1, family.as_bytes());
+    let error = target.histograms(&field.into_bytes()[1..]).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the labels of new series take more than 536870912 bytes"
+    );
+}

@@ -75,11 +75,13 @@ impl Filling {
             return CounterReset::Unknown;
         };
         match &last.value {
-            SampleValue::Histogram(before) if goes_on(&last.value, &sample.value) => {
-                debug_assert!(!histogram.detect_reset(before) || is_gauge(histogram));
-                CounterReset::No
+            // Between stale markers, too, counts may have become smaller.
+            SampleValue::Histogram(before)
+                if !is_gauge(histogram) && histogram.detect_reset(before) =>
+            {
+                CounterReset::Yes
             }
-            SampleValue::Histogram(before) if histogram.detect_reset(before) => CounterReset::Yes,
+            SampleValue::Histogram(_) if goes_on(&last.value, &sample.value) => CounterReset::No,
             _ => CounterReset::Unknown,
         }
     }
