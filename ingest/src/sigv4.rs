@@ -14,7 +14,7 @@ use ring::{digest, hmac};
 use thiserror::Error;
 use url::Url;
 
-pub(crate) use self::credentials::{Credentials, CredentialsSettings, Environment, Provider};
+pub(crate) use self::credentials::{Credentials, CredentialsSettings, Provider};
 pub(crate) use self::metadata::region as metadata_region;
 pub(crate) use self::profile::region as profile_region;
 pub(crate) use self::sts::{endpoint, xml_error};

@@ -1,5 +1,6 @@
 #![allow(clippy::unwrap_used)]
 
+mod clouds;
 mod notations;
 mod sections;
 

@@ -96,6 +96,7 @@ impl AwsSettings {
             profile: self.profile.clone(),
             role_arn: self.role_arn.clone(),
             external_id: self.external_id.clone(),
+            use_fips_sts_endpoint: false,
         }
     }
 }

@@ -1,8 +1,7 @@
 //! Where credentials come from, in AWS's order: the configuration, a profile that is asked for, the environment, a token of the
 //! pod, the default profile, the container, the instance. With a role, those are exchanged for the role's.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::collections::BTreeSet;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
@@ -11,6 +10,7 @@ use super::sts::Sts;
 use super::{SigningError, metadata};
 use crate::config::Secret;
 use crate::discovery::api_client::ApiClient;
+use crate::environment::Environment;
 
 /// How long before they expire credentials are replaced.
 const EXPIRY_MARGIN: TimeDelta = TimeDelta::seconds(60);
@@ -33,34 +33,8 @@ pub(crate) struct CredentialsSettings {
     pub(crate) profile: String,
     pub(crate) role_arn: String,
     pub(crate) external_id: String,
-}
-
-/// The environment variables.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Environment {
-    /// Those of the process if `None`.
-    given: Option<Arc<BTreeMap<String, String>>>,
-}
-
-impl Environment {
-    /// The variables of a test.
-    #[cfg(test)]
-    pub(crate) fn of(variables: &[(&str, &str)]) -> Self {
-        let variables = variables.iter();
-        let variables = variables.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
-        Self {
-            given: Some(Arc::new(variables.collect())),
-        }
-    }
-
-    /// A variable; an empty one counts as absent.
-    pub(crate) fn get(&self, name: &str) -> Option<String> {
-        let value = match &self.given {
-            None => std::env::var(name).ok(),
-            Some(given) => given.get(name).cloned(),
-        };
-        value.filter(|value| !value.is_empty())
-    }
+    /// Whether STS is asked at an endpoint that conforms to FIPS 140.
+    pub(crate) use_fips_sts_endpoint: bool,
 }
 
 /// Gives credentials, and new ones in time.
@@ -115,6 +89,7 @@ impl Provider {
             client: &self.client,
             environment: &self.environment,
             region,
+            fips: self.settings.use_fips_sts_endpoint,
         }
     }
 

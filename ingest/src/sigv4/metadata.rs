@@ -9,9 +9,10 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use super::{Credentials, Environment, SigningError};
+use super::{Credentials, SigningError};
 use crate::config::{HttpClientConfig, Secret};
 use crate::discovery::api_client::{ApiAnswer, ApiClient};
+use crate::environment::Environment;
 
 /// Both kinds of metadata are next door, or there are none.
 const TIMEOUT: Duration = Duration::from_secs(5);

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{Environment, SigningError};
+use super::SigningError;
+use crate::environment::Environment;
 
 /// The settings of a profile.
 pub(super) type Profile = BTreeMap<String, String>;
@@ -46,9 +47,13 @@ pub(super) async fn read(
     Ok(found)
 }
 
-/// The region of the profile that the environment names, or else of the default one.
-pub(crate) async fn region(environment: &Environment) -> Result<Option<String>, SigningError> {
-    let name = environment.get("AWS_PROFILE");
+/// The region of a profile, or, where its name is empty, of that which the environment names, or else of the default one.
+pub(crate) async fn region(
+    environment: &Environment,
+    name: &str,
+) -> Result<Option<String>, SigningError> {
+    let given = Some(name.to_owned()).filter(|name| !name.is_empty());
+    let name = given.or_else(|| environment.get("AWS_PROFILE"));
     let profile = read(environment, name.as_deref().unwrap_or("default")).await?;
     Ok(profile.and_then(|mut profile| profile.remove("region")))
 }
@@ -114,6 +119,6 @@ mod tests {
         assert_eq!(profile["aws_access_key_id"], "a");
         assert_eq!(profile["aws_secret_access_key"], "s=/");
         assert_eq!(read(&environment, "q").await.unwrap(), None);
-        assert_eq!(region(&environment).await.unwrap().unwrap(), "r0");
+        assert_eq!(region(&environment, "").await.unwrap().unwrap(), "r0");
     }
 }

@@ -7,9 +7,10 @@ use reqwest::{Method, StatusCode};
 use serde::Deserialize;
 use url::Url;
 
-use super::{Credentials, Environment, Scope, SigningError, form, sign};
+use super::{Credentials, Scope, SigningError, form, sign};
 use crate::config::Secret;
 use crate::discovery::api_client::{ApiAnswer, ApiClient};
+use crate::environment::Environment;
 
 /// Where a service of a region is, unless the environment says otherwise.
 pub(crate) fn endpoint(environment: &Environment, service: &str, region: &str) -> String {
@@ -27,11 +28,22 @@ pub(crate) fn endpoint(environment: &Environment, service: &str, region: &str) -
     format!("https://{service}.{region}.{domain}")
 }
 
+/// Where STS is. In the regions of the government all endpoints conform to FIPS 140, and have no other name for it.
+fn sts_endpoint(environment: &Environment, region: &str, fips: bool) -> String {
+    let url = endpoint(environment, "sts", region);
+    match fips && !region.starts_with("us-gov-") {
+        true => url.replacen("https://sts.", "https://sts-fips.", 1),
+        false => url,
+    }
+}
+
 /// Asks for credentials.
 pub(super) struct Sts<'a> {
     pub(super) client: &'a ApiClient,
     pub(super) environment: &'a Environment,
     pub(super) region: &'a str,
+    /// Whether the endpoint must conform to FIPS 140.
+    pub(super) fips: bool,
 }
 
 #[derive(Deserialize)]
@@ -123,7 +135,7 @@ impl Sts<'_> {
         credentials: Option<&Credentials>,
     ) -> Result<String, SigningError> {
         let failed = |error: &dyn std::fmt::Display| SigningError(error.to_string());
-        let url = endpoint(self.environment, "sts", self.region);
+        let url = sts_endpoint(self.environment, self.region, self.fips);
         let url = Url::parse(&url).map_err(|e| failed(&format!("{url}: {e}")))?;
         let body = form([("Version", "2011-06-15")].iter().chain(parameters));
         let form = HeaderValue::from_static("application/x-www-form-urlencoded");
@@ -188,6 +200,12 @@ mod tests {
             ("us-gov-west-1", "https://ec2.us-gov-west-1.amazonaws.com"),
         ] {
             assert_eq!(endpoint(&nothing, "ec2", region), expected);
+        }
+        for (region, expected) in [
+            ("us-east-1", "https://sts-fips.us-east-1.amazonaws.com"),
+            ("us-gov-west-1", "https://sts.us-gov-west-1.amazonaws.com"),
+        ] {
+            assert_eq!(sts_endpoint(&nothing, region, true), expected);
         }
         let given = [
             ("AWS_ENDPOINT_URL", "http://all"),

@@ -14,9 +14,9 @@ use url::Url;
 use super::AwsSettings;
 use crate::discovery::DiscoveryError;
 use crate::discovery::api_client::{ApiAnswer, ApiClient};
+use crate::environment::Environment;
 use crate::sigv4::{
-    Environment, Provider, Scope, SigningError, endpoint, form, metadata_region, profile_region,
-    sign, xml_error,
+    Provider, Scope, SigningError, endpoint, form, metadata_region, profile_region, sign, xml_error,
 };
 
 /// How long a question may take.
@@ -89,7 +89,7 @@ impl AwsClient {
         if let Some(region) = given {
             return Ok(region);
         }
-        if let Some(region) = profile_region(&self.environment).await? {
+        if let Some(region) = profile_region(&self.environment, &self.settings.profile).await? {
             return Ok(region);
         }
         let region = metadata_region(&self.environment).await;

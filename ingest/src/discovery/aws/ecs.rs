@@ -20,7 +20,7 @@ use crate::config::{ConfigError, render};
 use crate::discovery::kind::{Kind, render_interval};
 use crate::discovery::periodic::{Periodic, Refresh};
 use crate::discovery::{Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
-use crate::sigv4::Environment;
+use crate::environment::Environment;
 
 /// Questions at the same time, by default: those that Amazon answers in a second.
 pub(super) const REQUEST_CONCURRENCY: i64 = 20;

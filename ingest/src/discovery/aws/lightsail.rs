@@ -18,7 +18,7 @@ use crate::discovery::kind::{Kind, render_interval};
 use crate::discovery::labels::host_port;
 use crate::discovery::periodic::{Periodic, Refresh};
 use crate::discovery::{ADDRESS, Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
-use crate::sigv4::Environment;
+use crate::environment::Environment;
 
 const PREFIX: &str = "__meta_lightsail_";
 

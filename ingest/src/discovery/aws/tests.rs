@@ -16,7 +16,7 @@ use super::*;
 use crate::discovery::tests::config::{entry, refused, shown};
 use crate::discovery::tests::server::{found, lines};
 use crate::discovery::{DiscoveryConfig, TargetGroup};
-use crate::sigv4::Environment;
+use crate::environment::Environment;
 
 #[test]
 fn the_configuration_is_checked_and_shown() {
