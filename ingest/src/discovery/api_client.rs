@@ -177,14 +177,19 @@ fn failed(url: &str, reason: String) -> Error {
 }
 
 impl ApiAnswer {
+    /// The beginning of the body, for messages.
+    pub(crate) fn quoted(&self) -> String {
+        let quoted = self.body.get(..QUOTED_BYTES_MAX).unwrap_or(&self.body);
+        String::from_utf8_lossy(quoted).trim().to_owned()
+    }
+
     /// The body as JSON. `url` is for messages. A status other than 200 is an error that quotes the body.
     pub(crate) fn json<T: DeserializeOwned>(&self, url: &str) -> Result<T, DiscoveryError> {
         if self.status != StatusCode::OK {
-            let quoted = self.body.get(..QUOTED_BYTES_MAX).unwrap_or(&self.body);
             return Err(DiscoveryError::Answer(format!(
                 "{url}: server returned HTTP status {}: {}",
                 self.status,
-                String::from_utf8_lossy(quoted).trim()
+                self.quoted()
             )));
         }
         serde_json::from_slice(&self.body)

@@ -51,7 +51,7 @@ impl CloudSettings {
 }
 
 /// The labels of one target under construction.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Target {
     prefix: &'static str,
     pub(super) labels: LabelMap,
@@ -104,15 +104,15 @@ pub(super) fn group(source: &str, targets: impl IntoIterator<Item = Target>) -> 
 
 /// Declares what a provider answers: structs of fields that may be absent or null.
 macro_rules! answers {
-    ($($name:ident { $($(#[$attribute:meta])* $field:ident: $type:ty,)* })*) => {
+    ($($scope:vis $name:ident { $($(#[$attribute:meta])* $visible:vis $field:ident: $type:ty,)* })*) => {
         $(
             #[derive(Debug, Default, serde::Deserialize)]
             #[serde(default)]
-            struct $name {
+            $scope struct $name {
                 $(
                     #[serde(deserialize_with = "crate::discovery::api_client::nullable")]
                     $(#[$attribute])*
-                    $field: $type,
+                    $visible $field: $type,
                 )*
             }
         )*

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::aws::{AwsConfig, Ec2Config, EcsConfig, LightsailConfig};
+use super::azure::AzureConfig;
 use super::consul::ConsulConfig;
 use super::digitalocean::DigitalOceanConfig;
 use super::dns::DnsConfig;
@@ -10,6 +11,7 @@ use super::docker::DockerConfig;
 use super::dockerswarm::DockerSwarmConfig;
 use super::eureka::EurekaConfig;
 use super::file::FileConfig;
+use super::gce::GceConfig;
 use super::hetzner::HetznerConfig;
 use super::http::HttpConfig;
 use super::ionos::IonosConfig;
@@ -19,31 +21,24 @@ use super::kuma::KumaConfig;
 use super::linode::LinodeConfig;
 use super::marathon::MarathonConfig;
 use super::nomad::NomadConfig;
+use super::oci::OciConfig;
+use super::openstack::OpenStackConfig;
+use super::outscale::OutscaleConfig;
+use super::ovhcloud::OvhCloudConfig;
 use super::puppetdb::PuppetDbConfig;
 use super::scaleway::ScalewayConfig;
+use super::stackit::StackitConfig;
+use super::triton::TritonConfig;
+use super::uyuni::UyuniConfig;
 use super::vultr::VultrConfig;
+use super::zookeeper::{NerveConfig, ServersetConfig};
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
 use crate::config::write::{Entries, Yaml};
 
 /// The kinds that Prometheus has and Varve has not.
-const UNSUPPORTED: &[&str] = &[
-    "azure",
-    "elasticache",
-    "gce",
-    "msk",
-    "nerve",
-    "oci",
-    "openstack",
-    "outscale",
-    "ovhcloud",
-    "rds",
-    "serverset",
-    "stackit",
-    "triton",
-    "uyuni",
-];
+const UNSUPPORTED: &[&str] = &["elasticache", "msk", "rds"];
 
 macro_rules! kinds {
     ($($variant:ident($settings:ty),)*) => {
@@ -97,6 +92,7 @@ macro_rules! kinds {
 
 kinds! {
     Aws(AwsConfig),
+    Azure(AzureConfig),
     Consul(ConsulConfig),
     DigitalOcean(DigitalOceanConfig),
     Dns(DnsConfig),
@@ -106,6 +102,7 @@ kinds! {
     Ecs(EcsConfig),
     Eureka(EurekaConfig),
     File(FileConfig),
+    Gce(GceConfig),
     Hetzner(HetznerConfig),
     Http(HttpConfig),
     Ionos(IonosConfig),
@@ -114,9 +111,18 @@ kinds! {
     Lightsail(LightsailConfig),
     Linode(LinodeConfig),
     Marathon(MarathonConfig),
+    Nerve(NerveConfig),
     Nomad(NomadConfig),
+    Oci(OciConfig),
+    OpenStack(OpenStackConfig),
+    Outscale(OutscaleConfig),
+    OvhCloud(OvhCloudConfig),
     PuppetDb(PuppetDbConfig),
     Scaleway(ScalewayConfig),
+    Serverset(ServersetConfig),
+    Stackit(StackitConfig),
+    Triton(TritonConfig),
+    Uyuni(UyuniConfig),
     Vultr(VultrConfig),
 }
 

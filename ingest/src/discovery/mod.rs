@@ -12,6 +12,7 @@
 
 pub(crate) mod api_client;
 mod aws;
+mod azure;
 mod cloud;
 mod consul;
 mod digitalocean;
@@ -20,6 +21,7 @@ mod docker;
 mod dockerswarm;
 mod eureka;
 mod file;
+mod gce;
 mod hetzner;
 mod http;
 mod ionos;
@@ -32,12 +34,21 @@ mod linode;
 mod marathon;
 mod metrics;
 mod nomad;
+mod oci;
+mod openstack;
+mod outscale;
+mod ovhcloud;
 mod periodic;
 mod puppetdb;
 mod running;
 mod scaleway;
+mod stackit;
+mod triton;
 mod urls;
+mod uyuni;
 mod vultr;
+mod xml;
+mod zookeeper;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -51,6 +62,7 @@ use thiserror::Error;
 pub use self::aws::{
     AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, Filter as Ec2Filter, LightsailConfig,
 };
+pub use self::azure::AzureConfig;
 pub use self::cloud::CloudSettings;
 pub use self::consul::ConsulConfig;
 pub use self::digitalocean::{DigitalOceanConfig, DigitalOceanRole};
@@ -61,6 +73,7 @@ pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
+pub use self::gce::GceConfig;
 pub use self::hetzner::{HetznerConfig, HetznerRole};
 pub use self::http::HttpConfig;
 pub use self::ionos::IonosConfig;
@@ -73,10 +86,18 @@ pub use self::linode::LinodeConfig;
 pub use self::marathon::MarathonConfig;
 pub use self::metrics::{DiscoveryMetrics, Failures};
 pub use self::nomad::NomadConfig;
+pub use self::oci::{OciAuth, OciConfig, OciKey};
+pub use self::openstack::{OpenStackConfig, OpenStackRole};
+pub use self::outscale::OutscaleConfig;
+pub use self::ovhcloud::{OvhCloudConfig, OvhService};
 pub use self::puppetdb::PuppetDbConfig;
 pub use self::running::{Discoveries, Subscription};
 pub use self::scaleway::{ScalewayConfig, ScalewayRole};
+pub use self::stackit::StackitConfig;
+pub use self::triton::{TritonConfig, TritonRole};
+pub use self::uyuni::UyuniConfig;
 pub use self::vultr::VultrConfig;
+pub use self::zookeeper::{NerveConfig, ServersetConfig, ZookeeperSettings};
 use crate::error::Error;
 
 /// The label that holds a target's address.

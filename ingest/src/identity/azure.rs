@@ -94,6 +94,24 @@ impl AzureCloud {
             Self::China => "https://login.chinacloudapi.cn",
         }
     }
+
+    /// Where resources are asked for.
+    pub(crate) fn resource_manager(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.azure.com",
+            Self::Government => "https://management.usgovcloudapi.net",
+            Self::China => "https://management.chinacloudapi.cn",
+        }
+    }
+
+    /// What a token for that is good for.
+    pub(crate) fn resource_manager_scope(self) -> &'static str {
+        match self {
+            Self::Public => "https://management.core.windows.net//.default",
+            Self::Government => "https://management.core.usgovcloudapi.net/.default",
+            Self::China => "https://management.core.chinacloudapi.cn/.default",
+        }
+    }
 }
 
 /// Gives tokens for one scope.

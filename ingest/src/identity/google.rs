@@ -5,7 +5,9 @@ use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::{IdentityError, Kept, Token, TokenAnswer, ask_by_form, client, read_file};
+use super::{
+    IdentityError, Kept, Token, TokenAnswer, ask_by_assertion, ask_by_form, client, read_file,
+};
 use crate::discovery::api_client::ApiClient;
 use crate::environment::Environment;
 use crate::http_client::jwt;
@@ -129,11 +131,7 @@ impl GoogleTokens {
         let assertion = jwt::signed(&file.private_key, "RS256", head, &claims);
         let assertion =
             assertion.map_err(|reason| IdentityError(format!("private_key: {reason}")))?;
-        let fields = [
-            ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
-            ("assertion", assertion.as_str()),
-        ];
-        ask_by_form(&self.client, url, &fields).await
+        ask_by_assertion(&self.client, url, &assertion).await
     }
 
     async fn of_user(&self, file: &CredentialsFile) -> Result<Token, IdentityError> {

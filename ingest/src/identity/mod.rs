@@ -34,6 +34,12 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[error("{0}")]
 pub(crate) struct IdentityError(String);
 
+impl IdentityError {
+    pub(crate) fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+}
+
 impl From<DiscoveryError> for IdentityError {
     fn from(error: DiscoveryError) -> Self {
         Self(error.to_string())
@@ -146,7 +152,50 @@ async fn ask_by_form(
 }
 
 /// Reads a file that has to do with an identity.
-async fn read_file(path: &str) -> Result<String, IdentityError> {
+pub(crate) async fn read_file(path: &str) -> Result<String, IdentityError> {
     let text = tokio::fs::read_to_string(path).await;
     text.map_err(|error| IdentityError(format!("open {path}: {error}")))
+}
+
+/// Gives tokens for assertions that somebody else signs (RFC 7523).
+#[derive(Debug)]
+pub(crate) struct AssertionTokens {
+    client: ApiClient,
+    kept: Kept,
+}
+
+impl AssertionTokens {
+    pub(crate) fn new() -> Result<Self, IdentityError> {
+        Ok(Self {
+            client: client()?,
+            kept: Kept::default(),
+        })
+    }
+
+    /// The value of the header `Authorization`. The token is asked for at a URL, with an assertion that is only made if there has to be a
+    /// new one.
+    pub(crate) async fn header(
+        &self,
+        url: &str,
+        assertion: impl Future<Output = Result<String, IdentityError>>,
+    ) -> Result<HeaderValue, IdentityError> {
+        let ask = async {
+            let assertion = assertion.await?;
+            ask_by_assertion(&self.client, url, &assertion).await
+        };
+        self.kept.header(ask).await
+    }
+}
+
+/// Asks for a token with a signed assertion.
+async fn ask_by_assertion(
+    client: &ApiClient,
+    url: &str,
+    assertion: &str,
+) -> Result<Token, IdentityError> {
+    let fields = [
+        ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer"),
+        ("assertion", assertion),
+    ];
+    ask_by_form(client, url, &fields).await
 }

@@ -27,6 +27,8 @@ impl Received {
 #[derive(Debug, Default)]
 struct ServerState {
     answers: Mutex<BTreeMap<String, (u16, String)>>,
+    /// A header of an answer, by the same path.
+    headers: Mutex<BTreeMap<String, (&'static str, String)>>,
     requests: Mutex<Vec<Received>>,
 }
 
@@ -53,7 +55,14 @@ async fn handle(State(state): State<Arc<ServerState>>, request: Request) -> Resp
     drop(answers);
     let (status, body) = answer.unwrap_or((404, "not here".to_owned()));
     let status = StatusCode::from_u16(status).unwrap();
-    (status, [("content-type", "application/json")], body).into_response()
+    let json = [("content-type", "application/json")];
+    let mut response = (status, json, body).into_response();
+    let headers = state.headers.lock().unwrap();
+    if let Some((name, value)) = headers.get(&full).or(headers.get(&path)) {
+        response.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    drop(headers);
+    response
 }
 
 impl Server {
@@ -91,6 +100,12 @@ impl Server {
     pub(crate) fn answer(&self, path: &str, status: u16, body: &str) {
         let mut answers = self.state.answers.lock().unwrap();
         answers.insert(path.to_owned(), (status, body.to_owned()));
+    }
+
+    /// Adds a header to the answer of a path.
+    pub(crate) fn add_header(&self, path: &str, name: &'static str, value: &str) {
+        let mut headers = self.state.headers.lock().unwrap();
+        headers.insert(path.to_owned(), (name, value.to_owned()));
     }
 
     pub(crate) fn requests(&self) -> Vec<Received> {
