@@ -303,7 +303,7 @@ impl Authorization {
 }
 
 impl TlsConfig {
-    pub(super) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "config.TLSConfig")?;
         let conflict =
             |name: &str| format!("at most one of {name} and {name}_file must be configured");

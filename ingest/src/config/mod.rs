@@ -39,12 +39,16 @@ pub use self::oauth2::{OAuth2Config, OAuth2Grant};
 pub use self::otlp::{OtlpConfig, TranslationStrategy};
 pub use self::protocol::ScrapeProtocol;
 pub use self::proxy::ProxyConfig;
-pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
+pub use self::remote_write::{
+    AzureAdConfig, CloudAuth, GoogleIamConfig, MetadataConfig, QueueConfig, RemoteWriteConfig,
+    SigV4Config, WriteMessage,
+};
 pub use self::scrape::ScrapeConfig;
 use self::yaml::Node;
 pub use self::yaml::Position;
 use crate::discovery::{TargetGroup, files_matching};
 use crate::error::{Error, Result};
+pub use crate::identity::AzureIdentity;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]

@@ -1,5 +1,6 @@
 //! Where samples are forwarded to (`remote_write`).
 
+mod clouds;
 mod render;
 
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use self::clouds::{AzureAdConfig, CloudAuth, GoogleIamConfig, SigV4Config};
 pub(super) use self::render::remote_write as render;
 use super::decode::{Fields, boolean, duration, error_at, integer, map, string};
 use super::error::ConfigError;
@@ -116,20 +118,16 @@ pub struct RemoteWriteConfig {
     pub message: WriteMessage,
     /// Authentication, TLS, proxies.
     pub http: HttpClientConfig,
+    /// What the receiver asks for if it belongs to one of three clouds.
+    pub cloud_auth: Option<CloudAuth>,
     /// Sizes and pauses.
     pub queue: QueueConfig,
     /// Metadata.
     pub metadata: MetadataConfig,
 }
 
-/// What Prometheus has for the clouds of two vendors, and what has no meaning here.
-const UNSUPPORTED: [&str; 5] = [
-    "azuread",
-    "failed_request_logging",
-    "google_iam",
-    "round_robin_dns",
-    "sigv4",
-];
+/// What Prometheus has and Varve has not.
+const UNSUPPORTED: [&str; 2] = ["failed_request_logging", "round_robin_dns"];
 
 /// Headers that a request has in any case.
 const RESERVED: [&str; 16] = [
@@ -165,7 +163,8 @@ impl RemoteWriteConfig {
         let Some(url_node) = fields.take_text("url") else {
             return error_at(node, "url for remote_write is empty");
         };
-        let config = Self {
+        let mut clouds = CloudAuth::take_all(&mut fields)?;
+        let mut config = Self {
             url: url(url_node)?,
             remote_timeout: fields
                 .read("remote_timeout", duration)?
@@ -192,6 +191,7 @@ impl RemoteWriteConfig {
                     .unwrap_or(false),
                 ..HttpClientConfig::take(&mut fields, node, directory)?
             },
+            cloud_auth: None,
             queue: fields
                 .read("queue_config", QueueConfig::decode)?
                 .unwrap_or_default(),
@@ -200,6 +200,23 @@ impl RemoteWriteConfig {
                 .unwrap_or_default(),
         };
         fields.finish(&UNSUPPORTED)?;
+        let http = [
+            config.http.basic_auth.as_ref().map(|_| "basic_auth"),
+            config.http.authorization.as_ref().map(|_| "authorization"),
+            config.http.oauth2.as_ref().map(|_| "oauth2"),
+        ];
+        let names = http.into_iter().flatten();
+        let names: Vec<_> = names.chain(clouds.iter().map(CloudAuth::name)).collect();
+        if names.len() > 1 {
+            let names = names.join(" ");
+            return error_at(
+                node,
+                format!(
+                    "at most one of basic_auth, authorization, oauth2, sigv4, azuread or google_iam must be configured. Currently configured: [{names}]"
+                ),
+            );
+        }
+        config.cloud_auth = clouds.pop();
         Ok(config)
     }
 

@@ -28,8 +28,11 @@ pub(in crate::config) fn remote_write(config: &RemoteWriteConfig) -> Yaml {
     http(&mut entries, &config.http);
     entries
         .put("queue_config", queue(&config.queue))
-        .put("metadata_config", metadata(&config.metadata))
-        .map()
+        .put("metadata_config", metadata(&config.metadata));
+    if let Some(auth) = &config.cloud_auth {
+        auth.render(&mut entries);
+    }
+    entries.map()
 }
 
 fn number(value: usize) -> u64 {
