@@ -143,6 +143,8 @@ pub struct HttpClientConfig {
     pub follow_redirects: bool,
     /// Whether HTTP/2 may be negotiated.
     pub enable_http2: bool,
+    /// Whether each connection begins with another address of the host. In Prometheus only `remote_write` has this.
+    pub round_robin_dns: bool,
 }
 
 impl Default for HttpClientConfig {
@@ -156,6 +158,7 @@ impl Default for HttpClientConfig {
             tls: TlsConfig::default(),
             follow_redirects: true,
             enable_http2: true,
+            round_robin_dns: false,
         }
     }
 }
@@ -248,6 +251,7 @@ impl HttpClientConfig {
             enable_http2: fields
                 .read_even_null("enable_http2", boolean)?
                 .unwrap_or(true),
+            round_robin_dns: false,
         })
     }
 }

@@ -78,8 +78,8 @@ fn bound(label: &str, value: String) -> String {
 async fn stored(client: &ApiClient, job: &str, time_ms: i64) -> BTreeMap<Series, f64> {
     let query = format!("{{job=\"{job}\"}}");
     let time = (time_ms as f64 / 1e3).to_string();
-    let answer = client.get("/api/v1/query", &[("query", &query), ("time", &time)]);
-    let answer = answer.await.unwrap();
+    let parameters = [("query", query.as_str()), ("time", &time)];
+    let answer = client.get("/api/v1/query", &parameters).await.unwrap();
     let result = answer["data"]["result"].as_array().unwrap().iter();
     result
         .map(|series| {

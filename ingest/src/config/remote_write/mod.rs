@@ -127,7 +127,7 @@ pub struct RemoteWriteConfig {
 }
 
 /// What Prometheus has and Varve has not.
-const UNSUPPORTED: [&str; 2] = ["failed_request_logging", "round_robin_dns"];
+const UNSUPPORTED: [&str; 1] = ["failed_request_logging"];
 
 /// Headers that a request has in any case.
 const RESERVED: [&str; 16] = [
@@ -164,8 +164,9 @@ impl RemoteWriteConfig {
             return error_at(node, "url for remote_write is empty");
         };
         let mut clouds = CloudAuth::take_all(&mut fields)?;
+        let parsed = parse_url(url_node)?;
         let mut config = Self {
-            url: url(url_node)?,
+            url: parsed,
             remote_timeout: fields
                 .read("remote_timeout", duration)?
                 .unwrap_or(Duration::from_secs(30)),
@@ -189,6 +190,7 @@ impl RemoteWriteConfig {
                 enable_http2: fields
                     .read_even_null("enable_http2", boolean)?
                     .unwrap_or(false),
+                round_robin_dns: fields.read("round_robin_dns", boolean)?.unwrap_or(false),
                 ..HttpClientConfig::take(&mut fields, node, directory)?
             },
             cloud_auth: None,
@@ -200,6 +202,7 @@ impl RemoteWriteConfig {
                 .unwrap_or_default(),
         };
         fields.finish(&UNSUPPORTED)?;
+        check_scheme(url_node, &config.url)?;
         let http = [
             config.http.basic_auth.as_ref().map(|_| "basic_auth"),
             config.http.authorization.as_ref().map(|_| "authorization"),
@@ -229,16 +232,16 @@ impl RemoteWriteConfig {
     }
 }
 
-/// A URL with a scheme and a host.
-fn url(node: &Node) -> Result<Url, ConfigError> {
+fn parse_url(node: &Node) -> Result<Url, ConfigError> {
     let text = string(node)?;
-    match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(url) => error_at(
-            node,
-            format!("unsupported protocol scheme {:?}", url.scheme()),
-        ),
-        Err(error) => error_at(node, format!("parse {text:?}: {error}")),
+    Url::parse(&text).or_else(|error| error_at(node, format!("parse {text:?}: {error}")))
+}
+
+/// Prometheus finds out when it sends.
+fn check_scheme(node: &Node, url: &Url) -> Result<(), ConfigError> {
+    match url.scheme() {
+        "http" | "https" => Ok(()),
+        other => error_at(node, format!("unsupported protocol scheme {other:?}")),
     }
 }
 

@@ -24,6 +24,7 @@ pub(in crate::config) fn remote_write(config: &RemoteWriteConfig) -> Yaml {
         .text_if_set("name", &config.name)
         .flag_if_set("send_exemplars", config.send_exemplars)
         .flag_if_set("send_native_histograms", config.send_native_histograms)
+        .flag_if_set("round_robin_dns", config.http.round_robin_dns)
         .text("protobuf_message", config.message.as_str());
     http(&mut entries, &config.http);
     entries

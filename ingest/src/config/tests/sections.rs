@@ -94,8 +94,8 @@ fn receivers_have_prometheus_defaults_and_are_shown_without_secrets() {
         ),
         ("{url: 'ftp://x'}", "unsupported protocol scheme \"ftp\""),
         (
-            "{url: 'http://x', round_robin_dns: true}",
-            "not supported yet: round_robin_dns",
+            "{url: 'http://x', failed_request_logging: true}",
+            "not supported yet: failed_request_logging",
         ),
         ("null", "empty or null remote write config section"),
         (
