@@ -33,6 +33,8 @@ pub struct CompactionReport {
     pub samples: u64,
     /// Samples at times without a date, which are not kept.
     pub dropped_samples: u64,
+    /// Exemplars that this run put into their table.
+    pub exemplars: u64,
     /// Segments that could not be read, by key; copies are in quarantine.
     pub quarantined: Vec<String>,
     /// Files committed.
@@ -85,6 +87,7 @@ impl Compactor {
             samples: table(TableKind::Samples),
             series: table(TableKind::Series),
             metadata: table(TableKind::Metadata),
+            exemplars: table(TableKind::Exemplars),
         };
         Self {
             inner: Arc::new(Inner {
@@ -160,33 +163,34 @@ impl Inner {
     async fn run(&self, run: &RunOptions) -> Result<CompactionReport> {
         let now_ms = run.now_ms.unwrap_or_else(|| Utc::now().timestamp_millis());
         let mut report = CompactionReport::default();
-        for table in self.all() {
+        let Tables {
+            samples,
+            series,
+            metadata,
+            exemplars,
+        } = &self.tables;
+        let mut tables = vec![metadata, series, samples];
+        for table in &tables {
             table.create_if_missing(now_ms).await?;
         }
         self.drain(run, now_ms, &mut report).await?;
+        if exemplars.refresh().await?.exists() {
+            tables.insert(0, exemplars);
+        }
         if run.merge {
-            for table in self.all() {
+            for table in &tables {
                 self.merge(table, run, now_ms, &mut report).await?;
             }
         }
-        for table in self.all() {
+        for table in &tables {
             self.checkpoint(table).await?;
         }
         if run.clean_up {
             run.check_cancelled()?;
             run.report(&Progress::CleanUp);
-            self.clean_up(now_ms, &mut report).await?;
+            self.clean_up(&tables, now_ms, &mut report).await?;
         }
         Ok(report)
-    }
-
-    fn all(&self) -> [&DeltaTable; 3] {
-        let Tables {
-            samples,
-            series,
-            metadata,
-        } = &self.tables;
-        [metadata, series, samples]
     }
 
     async fn drain(
@@ -224,6 +228,7 @@ impl Inner {
             report.segments += outcome.segments;
             report.samples += outcome.samples;
             report.dropped_samples += outcome.dropped_samples;
+            report.exemplars += outcome.exemplars;
             report.files_written += outcome.files;
             report.bytes_written += outcome.bytes;
             report.lost_races += u64::from(outcome.lost_race);
@@ -330,9 +335,14 @@ impl Inner {
         Ok(())
     }
 
-    async fn clean_up(&self, now_ms: i64, report: &mut CompactionReport) -> Result<()> {
+    async fn clean_up(
+        &self,
+        tables: &[&DeltaTable],
+        now_ms: i64,
+        report: &mut CompactionReport,
+    ) -> Result<()> {
         let options = &self.options.clean_up;
-        for table in self.all() {
+        for table in tables {
             let cleaned = table.clean_up(options, now_ms).await?;
             report.cleaned_up.replaced_files += cleaned.replaced_files;
             report.cleaned_up.orphans += cleaned.orphans;

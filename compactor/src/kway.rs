@@ -10,8 +10,9 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use object_store::ObjectStore;
 use object_store::path::Path;
+use varve_storage::exemplar::{decode_exemplars, exemplars_batch};
 use varve_storage::rows::{SampleRows, SampleRowsBuilder, SeriesSamples};
-use varve_storage::{MetricMetadata, SeriesId};
+use varve_storage::{Exemplar, MetricMetadata, SeriesId};
 use varve_table::rows::{
     SeriesRow, decode_metadata, decode_series, encode_metadata, encode_series,
 };
@@ -33,6 +34,7 @@ pub(crate) enum Row {
     Samples(SeriesSamples),
     Series(SeriesRow),
     Metadata(MetricMetadata),
+    Exemplar(Exemplar),
 }
 
 impl Row {
@@ -41,6 +43,7 @@ impl Row {
             Self::Samples(row) => row.series.labels.metric_name(),
             Self::Series(row) => row.series.labels.metric_name(),
             Self::Metadata(row) => &row.family,
+            Self::Exemplar(row) => row.series.labels.metric_name(),
         }
     }
 
@@ -59,6 +62,7 @@ impl Row {
             }
             (Self::Series(a), Self::Series(b)) => a.order(b),
             (Self::Metadata(a), Self::Metadata(b)) => a.order_key().cmp(&b.order_key()),
+            (Self::Exemplar(a), Self::Exemplar(b)) => a.total_cmp(b),
             _ => Ordering::Equal,
         }
     }
@@ -86,6 +90,16 @@ impl Row {
                 }
                 into.absorb(&row);
             }
+            // Equal in all that the key has: one exemplar.
+            (Self::Exemplar(into), Self::Exemplar(row))
+                if into.series.labels != row.series.labels =>
+            {
+                return Err(collision(
+                    row.series.id,
+                    &into.series.labels,
+                    &row.series.labels,
+                ));
+            }
             _ => {}
         }
         Ok(())
@@ -98,7 +112,8 @@ impl Row {
                 let starts = row.start_timestamps.len() * 8;
                 row.len() * 16 + row.histograms.len() * 256 + starts + ROW_BYTES
             }
-            _ => ROW_BYTES,
+            Self::Exemplar(row) => row.own_bytes() + ROW_BYTES,
+            Self::Series(_) | Self::Metadata(_) => ROW_BYTES,
         }
     }
 }
@@ -137,6 +152,11 @@ fn decode(kind: TableKind, key: &Path, batch: &RecordBatch) -> Result<VecDeque<R
         TableKind::Metadata => decode_metadata(key.as_ref(), batch)?
             .into_iter()
             .map(Row::Metadata)
+            .collect(),
+        TableKind::Exemplars => decode_exemplars(batch)
+            .map_err(|reason| TableError::corrupt(key, reason))?
+            .into_iter()
+            .map(Row::Exemplar)
             .collect(),
         TableKind::Samples => {
             let rows = SampleRows::new(batch).map_err(|e| TableError::corrupt(key, e))?;
@@ -191,7 +211,25 @@ pub(crate) fn encode(kind: TableKind, rows: Vec<Row>) -> Result<RecordBatch> {
                 .collect();
             Ok(encode_metadata(&rows)?)
         }
+        TableKind::Exemplars => {
+            let rows: Vec<Exemplar> = rows
+                .into_iter()
+                .filter_map(|row| match row {
+                    Row::Exemplar(row) => Some(row),
+                    _ => None,
+                })
+                .collect();
+            encode_exemplars(&rows)
+        }
     }
+}
+
+/// Builds a batch of `exemplars`, rows in the given order.
+pub(crate) fn encode_exemplars(rows: &[Exemplar]) -> Result<RecordBatch> {
+    exemplars_batch(rows).map_err(|error| {
+        let (what, reason) = ("rows of exemplars".to_owned(), error.to_string());
+        Error::Table(TableError::Encode { what, reason })
+    })
 }
 
 /// Appends a part of a series' samples, as several rows where it is long.

@@ -12,6 +12,7 @@
 //!   committed: the rows and the WAL marks are one commit.
 //! - `series` is committed before `samples`, with the same marks. If a compactor dies in between, the next one consumes
 //!   exactly the segments that `series` counts already, without counting them again.
+//! - `exemplars` is committed before both, with marks of its own: a retry writes the exemplars of segments above them, and no others.
 //! - Any number of compactors may run. The guard in [`varve_table::Commit`] lets one of them win; others discard.
 //! - Memory is bounded by the options, not by the amount of work.
 //!
@@ -23,6 +24,7 @@
 
 mod compactor;
 mod error;
+mod exemplars;
 mod kway;
 mod merge;
 mod metrics;

@@ -98,6 +98,7 @@ impl<'a> Output<'a> {
 fn same_series(last: Option<&Row>, next: &Row) -> bool {
     match (last, next) {
         (Some(Row::Samples(a)), Row::Samples(b)) => a.series.id == b.series.id,
+        (Some(Row::Exemplar(a)), Row::Exemplar(b)) => a.series.id == b.series.id,
         _ => false,
     }
 }

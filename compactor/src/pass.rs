@@ -1,12 +1,13 @@
-//! One pass: WAL segments into level-0 files of `metadata`, `series` and `samples`, in this order.
+//! One pass: WAL segments into level-0 files of `metadata`, `exemplars`, `series` and `samples`, in this order.
 //!
 //! 1. Load `samples`, then `series`. Their marks agree, or `series` is ahead because an earlier attempt died between its two
 //!    commits; then exactly the segments between the marks are taken, and `series` is left as it is.
 //! 2. Read segments, up to the limits. Unreadable ones go into quarantine.
 //! 3. Collect samples by series, resolve duplicates, cut at windows; count what `series` has to know per day.
-//! 4. Write files. Commit `metadata` (a set, so repetition does no harm), `series` with the marks, `samples` with the marks.
+//! 4. Write files. Commit `metadata` (a set, so repetition does no harm), `exemplars` with marks of its own if there are new ones
+//!    ([`crate::exemplars`]), `series` with the marks, `samples` with the marks.
 //!
-//! A lost commit of either table means that another compactor took these segments: its files are discarded and
+//! A lost commit of one of these tables means that another compactor took these segments: its files are discarded and
 //! the pass begins again.
 
 use std::collections::BTreeMap;
@@ -29,7 +30,8 @@ use varve_table::{
 };
 
 use crate::error::{Error, Result};
-use crate::kway::{push_samples, sort_metadata};
+use crate::exemplars::{NewExemplars, SegmentExemplars};
+use crate::kway::{encode_exemplars, push_samples, sort_metadata};
 use crate::options::CompactorOptions;
 use crate::segments::{Consumed, PassLimit, WalReader};
 use crate::windows::{date_of, split};
@@ -129,6 +131,8 @@ pub(crate) struct Tables {
     pub(crate) samples: DeltaTable,
     pub(crate) series: DeltaTable,
     pub(crate) metadata: DeltaTable,
+    /// Made with the first exemplar.
+    pub(crate) exemplars: DeltaTable,
 }
 
 /// How a pass ended.
@@ -138,6 +142,7 @@ pub(crate) struct PassOutcome {
     pub(crate) quarantined: Vec<String>,
     pub(crate) samples: u64,
     pub(crate) dropped_samples: u64,
+    pub(crate) exemplars: u64,
     pub(crate) files: u64,
     pub(crate) bytes: u64,
     /// Whether another compactor took the segments.
@@ -194,7 +199,7 @@ impl Pass<'_> {
             store: self.tables.samples.store(),
             keys: self.keys,
         };
-        let consumed = if resumed {
+        let mut consumed = if resumed {
             tracing::info!(?ahead, "finishing a pass that stopped between two commits");
             reader.read_exactly(&ahead).await?
         } else {
@@ -225,9 +230,17 @@ impl Pass<'_> {
             samples: rows.samples,
         });
         let advance = consumed.advance.clone();
+        let exemplars = SegmentExemplars::take(&mut consumed.segments);
         drop(consumed);
         self.run.check_cancelled()?;
         self.write_metadata(&rows, &mut outcome).await?;
+        if !exemplars.is_empty()
+            && !self
+                .exemplars(exemplars, &advance, started, &mut outcome)
+                .await?
+        {
+            return Ok(outcome);
+        }
         if !resumed {
             let files = self.write_series(&rows).await?;
             if !self
@@ -243,6 +256,7 @@ impl Pass<'_> {
         tracing::info!(
             segments = outcome.segments,
             samples = outcome.samples,
+            exemplars = outcome.exemplars,
             files = outcome.files,
             bytes = outcome.bytes,
             seconds = started.elapsed().as_secs_f64(),
@@ -326,6 +340,50 @@ impl Pass<'_> {
             outcome.bytes += file.add.size.unsigned_abs();
         }
         Ok(())
+    }
+
+    /// Writes and commits exemplars that the table does not hold; false where another compactor was first.
+    async fn exemplars(
+        &self,
+        segments: Vec<SegmentExemplars>,
+        advance: &BTreeMap<u32, (u64, u64)>,
+        started: Instant,
+        outcome: &mut PassOutcome,
+    ) -> Result<bool> {
+        let table = &self.tables.exemplars;
+        // The marks are read after the segments: whatever is at or below them was committed by somebody.
+        let marks = table.create_if_missing(self.now_ms).await?.wal_marks();
+        let new = NewExemplars::above(&marks, segments);
+        if new.days.is_empty() {
+            return Ok(true);
+        }
+        let mark = |shard: &u32| marks.get(shard).copied().unwrap_or(0);
+        let own: BTreeMap<u32, (u64, u64)> = advance
+            .iter()
+            .map(|(shard, (_, to))| (*shard, (mark(shard), *to)))
+            .filter(|(_, (from, to))| from < to)
+            .collect();
+        let files = self.write_exemplars(&new).await?;
+        let committed = self.commit(table, files, &own, started, outcome).await?;
+        outcome.exemplars = if committed { new.count } else { 0 };
+        Ok(committed)
+    }
+
+    async fn write_exemplars(&self, new: &NewExemplars) -> Result<Vec<NewFile>> {
+        let table = &self.tables.exemplars;
+        stream::iter(&new.days)
+            .map(|(date, exemplars)| async move {
+                self.run.check_cancelled()?;
+                let mut writer = TableFileWriter::new(TableKind::Exemplars, *date, 0);
+                for chunk in exemplars.chunks(8_192) {
+                    writer.write(&encode_exemplars(chunk)?)?;
+                }
+                self.put(table, writer).await
+            })
+            .buffered(PUTS)
+            .try_filter_map(|file| async move { Ok::<_, Error>(file) })
+            .try_collect()
+            .await
     }
 
     async fn write_series(&self, rows: &PassRows) -> Result<Vec<NewFile>> {

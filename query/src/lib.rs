@@ -15,6 +15,7 @@ pub mod annotations;
 pub mod api;
 pub mod engine;
 pub mod error;
+pub mod exemplars;
 pub mod functions;
 pub mod grid;
 pub mod info;

@@ -1,17 +1,23 @@
-//! A tenant's archive as the engine opens it: one snapshot and one bill per query.
+//! A tenant's archive as the engine opens it: one snapshot and one bill per query. Exemplars and metadata are asked for apart from
+//! queries, and have no bill.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
-use varve_storage::Store;
 use varve_storage::store::RequestCounters;
+use varve_storage::{MetricMetadata, Store};
 use varve_table::{ArchiveReader, ArchiveSnapshot};
 
+use crate::api::backend::Listed;
 use crate::engine::{Archive, Bill, Snapshot};
 use crate::error::Result;
+use crate::exemplars::{
+    EXEMPLAR_BYTES_MAX, EXEMPLARS_MAX, ExemplarQuery, NewestExemplars, SeriesExemplars,
+    truncation_warning,
+};
 use crate::result::QueryStats;
-use crate::source::{ArchiveParts, ArchiveSource, SourceCaches};
+use crate::source::{ArchiveParts, ArchiveSource, MetadataCache, SourceCaches, find_exemplars};
 
 /// Tables and WAL in an object store. Share one per process: it holds what queries have in common.
 pub struct StoredArchive {
@@ -20,6 +26,7 @@ pub struct StoredArchive {
     caches: Arc<SourceCaches>,
     /// The parts of the latest snapshot; queries between two changes of the archive share them.
     latest: Mutex<Option<(Arc<ArchiveSnapshot>, Arc<ArchiveParts>)>>,
+    metadata: MetadataCache,
 }
 
 impl fmt::Debug for StoredArchive {
@@ -36,6 +43,7 @@ impl StoredArchive {
             store,
             caches,
             latest: Mutex::default(),
+            metadata: MetadataCache::default(),
         }
     }
 
@@ -73,6 +81,28 @@ impl Archive for StoredArchive {
             bill: Some(Arc::new(RequestBill(counters))),
         })
     }
+
+    async fn exemplars(&self, query: &ExemplarQuery) -> Listed<SeriesExemplars> {
+        let objects = self.store.objects();
+        let snapshot = self.reader.snapshot().await?;
+        let table = self.reader.exemplars_with(&objects).await?;
+        let newest = NewestExemplars::new(EXEMPLARS_MAX, EXEMPLAR_BYTES_MAX);
+        let (caches, tail) = (&self.caches, &snapshot.wal);
+        let newest = find_exemplars(&objects, caches, &table, tail, query, newest).await?;
+        let (found, truncated) = newest.into_series();
+        let mut warnings = snapshot.warnings.clone();
+        warnings.extend(truncated.then(truncation_warning));
+        Ok((found, warnings))
+    }
+
+    async fn metadata(&self, family: &str) -> Listed<MetricMetadata> {
+        let objects = self.store.objects();
+        let snapshot = self.reader.snapshot().await?;
+        let table = self.metadata.read(&objects, &snapshot.metadata).await?;
+        let mut warnings = snapshot.warnings.clone();
+        warnings.extend(table.warnings().map(str::to_owned));
+        Ok((table.with_tail(&snapshot.wal, family), warnings))
+    }
 }
 
 /// The requests of one query.
@@ -88,3 +118,6 @@ impl Bill for RequestBill {
         stats.bytes_read = counts.bytes_read;
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! The Arrow form of series and samples, shared by WAL segments and table files.
+//! The Arrow form of series, samples and exemplars, shared by WAL segments and table files.
 //!
 //! One row is one series over one slice of time. `timestamps` is strictly increasing; `values` and `timestamps` have
 //! one length. Where a row holds native histograms, `histograms` has that length too, with a null at each
@@ -32,6 +32,13 @@ pub const START_TIMESTAMPS: &str = "start_timestamps";
 pub const DATE: &str = "date";
 /// In `series`: how many samples of the series the day has.
 pub const SAMPLES: &str = "samples";
+
+/// In `exemplars`: the labels of the exemplar itself, such as `trace_id`.
+pub const EXEMPLAR_LABELS: &str = "exemplar_labels";
+/// In `exemplars`: its time in milliseconds.
+pub const TIMESTAMP: &str = "timestamp";
+/// In `exemplars`: the observed value.
+pub const VALUE: &str = "value";
 
 /// The start timestamp of a sample of which none is known. Prometheus writes it so, too.
 pub const NO_START_MS: i64 = 0;
@@ -132,5 +139,18 @@ pub fn series_schema() -> SchemaRef {
         Field::new(MIN_TIME, DataType::Int64, false),
         Field::new(MAX_TIME, DataType::Int64, false),
         Field::new(SAMPLES, DataType::Int64, false),
+    ]))
+}
+
+/// The columns of exemplars, in a WAL segment and in a file of `exemplars` (there without the partition column): `__name__`, `series_id`,
+/// `labels`, `exemplar_labels`, `timestamp`, `value`. Rows are sorted by [`crate::Exemplar::total_cmp`].
+pub fn exemplars_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new(NAME, DataType::Utf8, false),
+        Field::new(SERIES_ID, DataType::Binary, false),
+        Field::new(LABELS, labels_type(), false),
+        Field::new(EXEMPLAR_LABELS, labels_type(), false),
+        Field::new(TIMESTAMP, DataType::Int64, false),
+        Field::new(VALUE, DataType::Float64, false),
     ]))
 }

@@ -1,6 +1,10 @@
 //! Exemplars: single observations, with the trace that they belong to.
 
+mod batch;
+
 use crate::labels::{Labels, SeriesRef};
+
+pub use batch::{decode_exemplars, exemplars_batch};
 
 /// One exemplar of a series.
 #[derive(Clone, Debug)]
@@ -26,8 +30,13 @@ impl Exemplar {
         )
     }
 
-    /// The order in a segment: metric name, series id, time, labels, bits of the value. Equal ones are one exemplar.
+    /// The order in segments and files: metric name, series id, time, labels, bits of the value. Equal ones are one exemplar.
     pub fn total_cmp(&self, other: &Self) -> std::cmp::Ordering {
         self.key().cmp(&other.key())
+    }
+
+    /// Bytes in memory without those of its series, about.
+    pub fn own_bytes(&self) -> usize {
+        size_of::<Self>() + self.labels.heap_bytes()
     }
 }

@@ -6,6 +6,8 @@
 //! 2. Then `series` and `metadata`, which a compactor commits before `samples`, so that they are never older; and, side by
 //!    side, the WAL's segments above the marks.
 //! 3. Where segments above the marks have been deleted, the marks were too old: begin again.
+//! 4. `exemplars`, which few queries need, is loaded afterwards by those ([`ArchiveReader::exemplars_with`]): it is committed before
+//!    `samples`, so that what neither it nor the segments hold is nowhere. It may hold what the segments hold too.
 //!
 //! # Cost
 //! A warm snapshot without news is four GETs for names that do not exist and one more per WAL shard, in two rounds. No LIST.
@@ -57,6 +59,7 @@ pub struct ArchiveReader {
     samples: DeltaTable,
     series: DeltaTable,
     metadata: DeltaTable,
+    exemplars: DeltaTable,
     state: Mutex<State>,
 }
 
@@ -69,6 +72,7 @@ impl ArchiveReader {
             samples: table(TableKind::Samples),
             series: table(TableKind::Series),
             metadata: table(TableKind::Metadata),
+            exemplars: table(TableKind::Exemplars),
             state: Mutex::new(State {
                 tail: WalTail::new(keys),
                 latest: None,
@@ -80,6 +84,15 @@ impl ArchiveReader {
     /// The archive as it is now, on the store's own counters. Tables that do not exist yet are empty.
     pub async fn snapshot(&self) -> Result<Arc<ArchiveSnapshot>> {
         self.snapshot_with(&self.store.objects()).await
+    }
+
+    /// The table of exemplars for a query that has taken a snapshot before: each acknowledged exemplar is in the table or in the
+    /// snapshot's segments, and may be in both. Empty where there is no such table. One GET when nothing is new, two without a table.
+    pub async fn exemplars_with(
+        &self,
+        objects: &Arc<dyn ObjectStore>,
+    ) -> Result<Arc<TableSnapshot>> {
+        self.exemplars.refresh_with(objects).await
     }
 
     /// As [`Self::snapshot`], through a handle with counters of its own.

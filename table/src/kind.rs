@@ -24,11 +24,13 @@ pub enum TableKind {
     Samples,
     /// Type, unit and help of metric families; `date` is the day on which a combination was first seen.
     Metadata,
+    /// Exemplars, one row each. The table exists only where there are some.
+    Exemplars,
 }
 
 impl TableKind {
     /// Every table.
-    pub const ALL: [Self; 3] = [Self::Series, Self::Samples, Self::Metadata];
+    pub const ALL: [Self; 4] = [Self::Series, Self::Samples, Self::Metadata, Self::Exemplars];
 
     /// The table's name, which is also its folder under the tenant's prefix.
     pub fn name(self) -> &'static str {
@@ -36,6 +38,7 @@ impl TableKind {
             Self::Series => "series",
             Self::Samples => "samples",
             Self::Metadata => "metadata",
+            Self::Exemplars => "exemplars",
         }
     }
 
@@ -49,16 +52,36 @@ impl TableKind {
                     .map(|name| Field::new(name, DataType::Utf8, false))
                     .to_vec(),
             )),
+            Self::Exemplars => columns::exemplars_schema(),
         }
     }
 
     /// The columns by which the rows of a data file are sorted, ascending. In `series` the map `labels` follows:
-    /// its pairs compare in order, names before values, a prefix first.
+    /// its pairs compare in order, names before values, a prefix first. In `exemplars` the map `exemplar_labels` follows likewise, then
+    /// the bits of `value`.
     pub fn sort_columns(self) -> &'static [&'static str] {
         match self {
             Self::Series => &[columns::NAME],
             Self::Samples => &[columns::NAME, columns::SERIES_ID, columns::MIN_TIME],
             Self::Metadata => &[FAMILY, TYPE, UNIT, HELP],
+            Self::Exemplars => &[columns::NAME, columns::SERIES_ID, columns::TIMESTAMP],
+        }
+    }
+
+    /// The column whose least and greatest text the log gives for each file: the first of the sort order.
+    pub(crate) fn name_column(self) -> &'static str {
+        match self {
+            Self::Metadata => FAMILY,
+            Self::Series | Self::Samples | Self::Exemplars => columns::NAME,
+        }
+    }
+
+    /// The columns with the first and the last time of a row, of which the log gives the bounds; they may be one.
+    pub(crate) fn time_columns(self) -> Option<(&'static str, &'static str)> {
+        match self {
+            Self::Series | Self::Samples => Some((columns::MIN_TIME, columns::MAX_TIME)),
+            Self::Exemplars => Some((columns::TIMESTAMP, columns::TIMESTAMP)),
+            Self::Metadata => None,
         }
     }
 

@@ -1,5 +1,5 @@
 //! The rows of the small tables, `series` and `metadata`, in memory and in Arrow. Those of `samples` are
-//! [`varve_storage::rows`].
+//! [`varve_storage::rows`], those of `exemplars` [`varve_storage::exemplar`].
 
 use std::cmp::Ordering;
 use std::sync::Arc;

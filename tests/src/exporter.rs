@@ -46,7 +46,13 @@ impl Exporter {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
         let served = Arc::new(Mutex::new(Vec::new()));
-        let server = tokio::spawn(accept(listener, Arc::clone(&served)));
+        let numbers = Arc::clone(&served);
+        let answer = move || {
+            let mut served = numbers.lock().unwrap_or_else(PoisonError::into_inner);
+            served.push(Instant::now());
+            ("text/plain; version=0.0.4", exposition(served.len()))
+        };
+        let server = tokio::spawn(accept(listener, answer));
         Ok(Self {
             address,
             served,
@@ -68,26 +74,55 @@ impl Exporter {
     }
 }
 
+/// A target that always answers the same; dropping it closes the port.
+#[derive(Debug)]
+pub struct FixedPage {
+    address: SocketAddr,
+    server: JoinHandle<()>,
+}
+
+impl FixedPage {
+    /// Listens on a free port of the loopback interface.
+    pub async fn start(content_type: &'static str, body: String) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let answer = move || (content_type, body.clone());
+        let server = tokio::spawn(accept(listener, answer));
+        Ok(Self { address, server })
+    }
+
+    /// `host:port`, a target.
+    pub fn target(&self) -> String {
+        self.address.to_string()
+    }
+}
+
+impl Drop for FixedPage {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
 impl Drop for Exporter {
     fn drop(&mut self) {
         self.server.abort();
     }
 }
 
-async fn accept(listener: TcpListener, served: Arc<Mutex<Vec<Instant>>>) {
+/// Answers every request with a type and a body.
+async fn accept(
+    listener: TcpListener,
+    answer: impl Fn() -> (&'static str, String) + Clone + Send + 'static,
+) {
     let mut connections = JoinSet::new();
     while let Ok((stream, _)) = listener.accept().await {
-        let served = Arc::clone(&served);
+        let answer = answer.clone();
         connections.spawn(async move {
             let service = service_fn(move |_request| {
-                let number = {
-                    let mut served = served.lock().unwrap_or_else(PoisonError::into_inner);
-                    served.push(Instant::now());
-                    served.len()
-                };
+                let (content_type, body) = answer();
                 let response = Response::builder()
-                    .header("content-type", "text/plain; version=0.0.4")
-                    .body(exposition(number));
+                    .header("content-type", content_type)
+                    .body(body);
                 async move { response }
             });
             // A connection that breaks is the scraper's death, which is what the tests are about.

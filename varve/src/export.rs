@@ -12,6 +12,7 @@ use varve_query::selector::SelectorSpec;
 use varve_storage::columns::NO_START_MS;
 use varve_storage::keys::TenantKeys;
 use varve_storage::{StorageUrl, Store};
+use varve_table::FlatFileWriter;
 use varve_tsdb::{
     BLOCK_RANGE_MS, BlockOptions, OpenMetricsWriter, Sample, StaleMarkers, block_ranges, blocks_in,
     export_block,
@@ -61,6 +62,11 @@ enum Format {
         /// The file; standard output, if not given
         file: Option<PathBuf>,
     },
+    /// One Parquet file with a row per sample: __name__, labels, timestamp, value, histogram
+    Parquet {
+        /// The file
+        file: PathBuf,
+    },
     /// Blocks of two hours that a Prometheus or Thanos takes; ranges that the folder has already are left out
     PrometheusBlocks {
         /// The folder
@@ -91,6 +97,10 @@ pub(crate) async fn run(arguments: ExportArguments) -> Result<(), Failure> {
             };
             let start_ms = arguments.start.unwrap_or(i64::MIN);
             openmetrics(&engine, matchers, (start_ms, end_ms), out).await
+        }
+        Format::Parquet { file } => {
+            let start_ms = arguments.start.unwrap_or(i64::MIN);
+            parquet(&engine, matchers, (start_ms, end_ms), file).await
         }
         Format::PrometheusBlocks { folder } => {
             let start_ms = match arguments.start {
@@ -138,6 +148,39 @@ async fn openmetrics(
         ));
     }
     Ok(())
+}
+
+/// The file has its name when it is complete.
+async fn parquet(
+    engine: &Engine,
+    matchers: Vec<Matcher>,
+    (min_ms, max_ms): (i64, i64),
+    file: PathBuf,
+) -> Result<(), Failure> {
+    let mut partial = file.clone().into_os_string();
+    partial.push(".partial");
+    let partial = PathBuf::from(partial);
+    let failed = |error: std::io::Error| Failure::error(format!("{}: {error}", partial.display()));
+    let out = BufWriter::new(std::fs::File::create(&partial).map_err(failed)?);
+    let mut writer = FlatFileWriter::new(out).map_err(Failure::error)?;
+    let mut series = engine.raw_series(SelectorSpec {
+        matchers,
+        min_ms,
+        max_ms,
+    });
+    while let Some(series) = series.next().await {
+        let series = series.map_err(Failure::error)?;
+        let written = writer.series(&series.labels, series.samples.iter());
+        written.map_err(Failure::error)?;
+    }
+    let (rows, out) = writer.finish().map_err(Failure::error)?;
+    let out = out
+        .into_inner()
+        .map_err(|error| failed(error.into_error()))?;
+    out.sync_all().map_err(failed)?;
+    std::fs::rename(&partial, &file)
+        .map_err(|error| Failure::error(format!("{}: {error}", file.display())))?;
+    Ok(output::line(&format!("{rows} samples written"))?)
 }
 
 /// When the first of the samples was.

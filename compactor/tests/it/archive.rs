@@ -8,15 +8,19 @@ use object_store::memory::InMemory;
 use object_store::{ObjectStore, ObjectStoreExt};
 use uuid::Uuid;
 use varve_compactor::{Compactor, CompactorOptions, RunOptions};
+use varve_storage::exemplar::decode_exemplars;
 use varve_storage::keys::TenantKeys;
 use varve_storage::rows::{SampleRows, SampleSet};
 use varve_storage::store::Store;
-use varve_storage::wal::{SegmentContent, encode_segment};
+use varve_storage::wal::{Segment, SegmentContent, encode_segment};
 use varve_storage::{
-    Labels, MetricMetadata, MetricType, SampleValue, Series, SeriesRef, sample::compare_duplicates,
+    Exemplar, Labels, MetricMetadata, MetricType, SampleValue, Series, SeriesRef,
+    sample::compare_duplicates,
 };
 use varve_table::rows::{decode_metadata, decode_series};
-use varve_table::{ArchiveReader, ArchiveSnapshot, SortedRows, TableKind, TableSnapshot};
+use varve_table::{
+    ArchiveReader, ArchiveSnapshot, DeltaTable, SortedRows, TableKind, TableSnapshot,
+};
 
 /// 2026-11-23 12:00 UTC, the beginning of a window.
 pub(crate) const NOON_MS: i64 = 1_795_435_200_000;
@@ -38,6 +42,24 @@ pub(crate) fn series(number: usize) -> SeriesRef {
 /// One sample: series number, time, value.
 pub(crate) type Sample = (usize, i64, f64);
 
+/// The exemplar of a sample, of the same time and value; only series of even numbers have any.
+pub(crate) fn exemplar((number, time, value): Sample) -> Option<Exemplar> {
+    let trace = format!("{number}/{time}");
+    (number % 2 == 0).then(|| Exemplar {
+        series: series(number),
+        labels: Labels::from_pairs([("trace_id", trace.as_str())]),
+        timestamp_ms: time,
+        value,
+    })
+}
+
+/// An exemplar as text: everything that can be told apart.
+fn text(exemplar: &Exemplar) -> String {
+    let (series, labels) = (&exemplar.series.labels, &exemplar.labels);
+    let (time, bits) = (exemplar.timestamp_ms, exemplar.value.to_bits());
+    format!("{series} {labels} {time} {bits:x}")
+}
+
 pub(crate) struct Archive {
     pub(crate) objects: Arc<dyn ObjectStore>,
     pub(crate) keys: TenantKeys,
@@ -45,6 +67,8 @@ pub(crate) struct Archive {
     pub(crate) expected: Samples,
     /// Samples per segment, duplicates within one segment resolved.
     pub(crate) sent: u64,
+    /// Exemplars that were acknowledged, as texts.
+    pub(crate) exemplars: BTreeSet<String>,
     next: BTreeMap<u32, u64>,
 }
 
@@ -55,6 +79,7 @@ impl Archive {
             keys: TenantKeys::default(),
             expected: Samples::new(),
             sent: 0,
+            exemplars: BTreeSet::new(),
             next: BTreeMap::new(),
         }
     }
@@ -66,6 +91,7 @@ impl Archive {
             keys: self.keys.clone(),
             expected: self.expected.clone(),
             sent: self.sent,
+            exemplars: self.exemplars.clone(),
             next: self.next.clone(),
         };
         let objects: Vec<_> = self.objects.list(None).try_collect().await.unwrap();
@@ -78,7 +104,7 @@ impl Archive {
         copy
     }
 
-    /// Puts one segment.
+    /// Puts one segment: samples with their exemplars.
     pub(crate) async fn segment(&mut self, shard: u32, samples: &[Sample]) {
         let mut set = SampleSet::default();
         for (number, time, value) in samples {
@@ -93,6 +119,10 @@ impl Archive {
         }
         let rows = set.into_rows();
         self.sent += rows.iter().map(|row| row.len() as u64).sum::<u64>();
+        let mut exemplars: Vec<Exemplar> = samples.iter().copied().filter_map(exemplar).collect();
+        exemplars.sort_by(Exemplar::total_cmp);
+        exemplars.dedup_by(|a, b| a.total_cmp(b).is_eq());
+        self.exemplars.extend(exemplars.iter().map(text));
         let content = SegmentContent {
             rows,
             metadata: vec![MetricMetadata {
@@ -101,7 +131,7 @@ impl Archive {
                 unit: String::new(),
                 help: format!("help of shard {shard}"),
             }],
-            exemplars: Vec::new(),
+            exemplars,
         };
         let sequence = self.next.entry(shard).or_insert(1);
         let bytes = encode_segment(Uuid::from_u128(7), shard, *sequence, &content).unwrap();
@@ -152,6 +182,41 @@ impl Archive {
             .unwrap()
     }
 
+    /// The table of exemplars.
+    pub(crate) async fn exemplars_table(&self) -> Arc<TableSnapshot> {
+        let (root, kind) = (self.keys.table("exemplars"), TableKind::Exemplars);
+        let table = DeltaTable::new(Arc::clone(&self.objects), root, kind);
+        table.refresh().await.unwrap()
+    }
+
+    /// Exemplars in table files, and in segments above the table's marks; checks bounds and order.
+    async fn stored_exemplars(&self, wal: &[Arc<Segment>]) -> Vec<String> {
+        let table = self.exemplars_table().await;
+        let mut found = Vec::new();
+        let mut last: Option<(String, Exemplar)> = None;
+        for (file, batch) in self.batches(TableKind::Exemplars, &table).await {
+            for exemplar in decode_exemplars(&batch).unwrap() {
+                let (time, name) = (exemplar.timestamp_ms, exemplar.series.labels.metric_name());
+                assert!(file.min_time_ms <= time && time <= file.max_time_ms);
+                let day = chrono::DateTime::from_timestamp_millis(time).unwrap();
+                assert_eq!(day.date_naive(), file.date);
+                assert!(file.min_name.as_deref().unwrap() <= name);
+                assert!(file.max_name.as_deref().unwrap() >= name);
+                if let Some((path, last)) = &last {
+                    assert!(*path != file.path || last.total_cmp(&exemplar).is_lt());
+                }
+                found.push(text(&exemplar));
+                last = Some((file.path.clone(), exemplar));
+            }
+        }
+        let marks = table.wal_marks();
+        let mark = |shard| marks.get(&shard).copied().unwrap_or(0);
+        for segment in wal.iter().filter(|s| s.sequence > mark(s.shard)) {
+            found.extend(segment.exemplars.iter().map(text));
+        }
+        found
+    }
+
     /// Every batch of a table's live files.
     pub(crate) async fn batches(
         &self,
@@ -170,7 +235,7 @@ impl Archive {
         out
     }
 
-    /// Reads table and WAL and checks every invariant: each sample exactly once, bounds, order, series rows, metadata.
+    /// Reads table and WAL and checks every invariant: each sample and exemplar exactly once, bounds, order, series rows, metadata.
     pub(crate) async fn check_exactly_once(&self) {
         let snapshot = self.check_values().await;
         let in_table: u64 = snapshot.samples.files.values().map(|f| f.samples).sum();
@@ -178,6 +243,12 @@ impl Archive {
             in_table as usize + wal_samples(&snapshot),
             self.expected.len(),
             "samples lie in two places"
+        );
+        let exemplars = self.stored_exemplars(&snapshot.wal).await;
+        assert_eq!(
+            exemplars.len(),
+            self.exemplars.len(),
+            "exemplars lie in two places"
         );
         if !snapshot.wal.is_empty() {
             return;
@@ -222,6 +293,11 @@ impl Archive {
             take(&segment.samples);
         }
         assert!(found == self.expected, "other samples than were written");
+        let exemplars = self.stored_exemplars(&snapshot.wal).await;
+        assert!(
+            exemplars.into_iter().collect::<BTreeSet<_>>() == self.exemplars,
+            "other exemplars than were written"
+        );
         let mut known = BTreeSet::new();
         for (_, batch) in self.batches(TableKind::Series, &snapshot.series).await {
             for row in decode_series("series", &batch).unwrap() {

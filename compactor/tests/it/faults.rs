@@ -11,7 +11,13 @@ use crate::archive::{Archive, HOUR_MS, NOON_MS, Sample, at, options};
 /// Every live file must exist: a clean-up after a failed attempt may not take one.
 async fn live_files_exist(archive: &Archive) {
     let snapshot = archive.snapshot().await;
-    for table in [&snapshot.samples, &snapshot.series, &snapshot.metadata] {
+    let exemplars = archive.exemplars_table().await;
+    for table in [
+        &snapshot.samples,
+        &snapshot.series,
+        &snapshot.metadata,
+        &exemplars,
+    ] {
         for file in table.files.values() {
             archive.objects.head(&file.key(&table.root)).await.unwrap();
         }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod archive;
+mod exemplars;
 mod faults;
 mod histograms;
 mod merging;

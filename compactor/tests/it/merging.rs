@@ -221,6 +221,10 @@ proptest! {
             prop_assert_eq!(days.len(), snapshot.samples.files.len());
             let in_table: u64 = snapshot.samples.files.values().map(|f| f.samples).sum();
             prop_assert_eq!(in_table as usize, archive.expected.len());
+            // Nor is there an exemplar twice, which may have come in several segments.
+            let exemplars = archive.exemplars_table().await;
+            let in_table: u64 = exemplars.files.values().map(|f| f.rows).sum();
+            prop_assert_eq!(in_table as usize, archive.exemplars.len());
             // Samples that came twice in different passes count twice in `series`; only their presence is checked here.
             archive.check_values().await;
             Ok(())

@@ -8,10 +8,11 @@ use std::fmt;
 
 use async_trait::async_trait;
 use serde::{Serialize, Serializer};
-use varve_promql::Matcher;
 use varve_promql::format::format_time;
+use varve_promql::{Expr, Matcher, ParseError};
 use varve_storage::{Labels, MetricMetadata};
 
+use crate::exemplars::{ExemplarQuery, SeriesExemplars};
 use crate::selector::SelectorSpec;
 use crate::{Explanation, QueryOptions, QueryResult, RawStream};
 
@@ -74,6 +75,15 @@ pub trait QueryBackend: Send + Sync + 'static {
     async fn label_values(&self, name: &str, query: &LabelQuery) -> Listed<String>;
     /// The stored samples of the series that fulfil all matchers, in the closed range of time.
     fn raw(&self, selector: SelectorSpec) -> RawStream;
+    /// Reads an expression with the extensions of the language that queries may use.
+    fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        varve_promql::parse(query)
+    }
+    /// Exemplars by series, in the order of label sets; series without any are left out.
+    async fn exemplars(&self, query: &ExemplarQuery) -> Listed<SeriesExemplars>;
+    /// What the archive knows about a metric family, or about all of them where the name is "": each entry once, those of one family
+    /// newest first.
+    async fn metadata(&self, family: &str) -> Listed<MetricMetadata>;
 }
 
 /// A point in time in milliseconds since the epoch; `None` is Go's zero time, year 1.

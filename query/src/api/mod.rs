@@ -14,10 +14,12 @@
 pub mod backend;
 mod cardinality;
 mod cors;
+mod exemplars;
 mod federate;
 mod labels;
 mod landing;
 mod lifecycle;
+mod metadata;
 pub mod metrics;
 pub mod params;
 mod query;
@@ -124,16 +126,16 @@ pub fn router(
     let v1 = Router::new()
         .route("/query", get_or_post(query::instant))
         .route("/query_range", get_or_post(query::range))
-        .route("/query_exemplars", get_or_post(syntax::exemplars))
+        .route("/query_exemplars", get_or_post(exemplars::query))
         .route("/explain", get_or_post(query::explain))
         .route("/format_query", get_or_post(syntax::format))
         .route("/parse_query", get_or_post(syntax::tree))
         .route("/series", get_or_post(labels::series))
         .route("/labels", get_or_post(labels::names))
         .route("/label/{name}/values", get(labels::values))
-        .route("/metadata", get(status::metadata))
+        .route("/metadata", get(metadata::families))
         .route("/targets", get(status::targets))
-        .route("/targets/metadata", get(status::target_metadata))
+        .route("/targets/metadata", get(metadata::of_targets))
         .route("/targets/relabel_steps", get(status::relabel_steps))
         .route("/scrape_pools", get(status::scrape_pools))
         .route("/scrape_pools/config", get(status::scrape_pool_config))

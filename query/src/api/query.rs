@@ -147,7 +147,7 @@ fn query_options(api: &Api, form: &Form, limit: Option<usize>) -> Result<QueryOp
 }
 
 /// Waits for a free place, then runs a query, both within the query's time limit.
-async fn run<T>(
+pub(super) async fn run<T>(
     api: &Api,
     options: &QueryOptions,
     query: impl Future<Output = crate::Result<T>>,

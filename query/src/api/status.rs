@@ -1,4 +1,4 @@
-//! What the process says about itself: targets, metadata, configuration, build, runtime.
+//! What the process says about itself: targets, configuration, build, runtime.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use serde::Serialize;
-use varve_promql::parse_matchers;
-use varve_storage::{Labels, MetricMetadata};
+use varve_storage::Labels;
 
 use super::Api;
 use super::backend::{ActiveTarget, DroppedTarget, TargetHealth, WallTime};
-use super::params::{Form, parse_integer};
+use super::params::Form;
 use super::respond::{ApiError, json_response, push_success_head, push_success_tail, success};
 use crate::json::text::push_labels;
 use crate::json::{push_json, push_list};
-use crate::source::CompiledMatchers;
 
 #[derive(Serialize)]
 struct Yaml {
@@ -149,7 +147,7 @@ fn push_dropped_target(out: &mut Vec<u8>, target: &DroppedTarget) {
 }
 
 /// Continues an open object with the members of a struct, and closes it.
-fn push_members<T: Serialize>(out: &mut Vec<u8>, members: &T) {
+pub(super) fn push_members<T: Serialize>(out: &mut Vec<u8>, members: &T) {
     let start = out.len();
     // Structs of texts and numbers always serialize.
     let _ = push_json(out, members);
@@ -216,123 +214,4 @@ pub(super) async fn relabel_steps(
         .relabel_steps(pool, &Labels::from_pairs(labels))
         .map_err(|error| ApiError::bad_data(format!("error retrieving scrape config: {error}")))?;
     success(&Steps { steps })
-}
-
-/// `/api/v1/metadata`, by `metric`, `limit` and `limit_per_metric`.
-pub(super) async fn metadata(State(api): State<Api>, form: Form) -> Result<Response, ApiError> {
-    #[derive(PartialEq, Eq, PartialOrd, Ord, Serialize)]
-    struct Entry {
-        #[serde(rename = "type")]
-        kind: &'static str,
-        unit: String,
-        help: String,
-    }
-    let limit = limit_of(&form, "limit")?.unwrap_or(usize::MAX);
-    let limit_per_metric = limit_of(&form, "limit_per_metric")?
-        .filter(|limit| *limit > 0)
-        .unwrap_or(usize::MAX);
-    let metric = form.value("metric");
-
-    let mut entries = BTreeMap::<String, BTreeSet<Entry>>::new();
-    let targets = api.host().metadata().into_iter();
-    for metadata in targets.flat_map(|target| target.metadata) {
-        if metric.is_empty() || metadata.family == metric {
-            entries.entry(metadata.family).or_default().insert(Entry {
-                kind: metadata.kind.as_str(),
-                unit: metadata.unit,
-                help: metadata.help,
-            });
-        }
-    }
-    let shown = entries
-        .into_iter()
-        .take(limit)
-        .map(|(family, entries)| {
-            let entries = entries.into_iter().take(limit_per_metric);
-            (family, entries.collect::<Vec<_>>())
-        })
-        .collect::<BTreeMap<_, _>>();
-    success(&shown)
-}
-
-/// A limit of metadata, `None` where it is missing or negative.
-fn limit_of(form: &Form, name: &str) -> Result<Option<usize>, ApiError> {
-    match form.value(name) {
-        "" => Ok(None),
-        text => match parse_integer(text) {
-            Ok(number) => Ok(usize::try_from(number).ok()),
-            Err(_) => Err(ApiError::bad_data(format!("{name} must be a number"))),
-        },
-    }
-}
-
-/// `/api/v1/targets/metadata`, by `match_target`, `metric` and `limit`. No target is begun when the limit is reached, so
-/// that there may be more entries than that.
-pub(super) async fn target_metadata(
-    State(api): State<Api>,
-    form: Form,
-) -> Result<Response, ApiError> {
-    let limit = limit_of(&form, "limit")?.unwrap_or(usize::MAX);
-    let matchers = match form.value("match_target") {
-        "" => CompiledMatchers::new(&[])?,
-        text => target_matchers(text)?,
-    };
-    let metric = form.value("metric");
-    let mut body = Vec::new();
-    push_success_head(&mut body);
-    body.push(b'[');
-    let mut entries = 0;
-    for target in api.host().metadata() {
-        if entries >= limit || !matchers.matches(&target.target) {
-            continue;
-        }
-        for metadata in &target.metadata {
-            if !metric.is_empty() && metadata.family != metric {
-                continue;
-            }
-            if entries > 0 {
-                body.push(b',');
-            }
-            entries += 1;
-            push_target_metadata(&mut body, &target.target, metadata, metric.is_empty());
-        }
-    }
-    body.push(b']');
-    push_success_tail(&mut body, &[], &[]);
-    Ok(json_response(StatusCode::OK, Body::from(body)))
-}
-
-fn target_matchers(text: &str) -> Result<CompiledMatchers, ApiError> {
-    let invalid = |reason: String| ApiError::invalid_parameter("match_target", reason);
-    let matchers = parse_matchers(text).map_err(|e| invalid(e.to_string()))?;
-    CompiledMatchers::new(&matchers).map_err(|e| invalid(e.to_string()))
-}
-
-/// One entry; the name of the metric is left out where the question was about one.
-fn push_target_metadata(
-    out: &mut Vec<u8>,
-    target: &Labels,
-    metadata: &MetricMetadata,
-    with_name: bool,
-) {
-    #[derive(Serialize)]
-    struct AfterTarget<'a> {
-        #[serde(skip_serializing_if = "Option::is_none")]
-        metric: Option<&'a str>,
-        #[serde(rename = "type")]
-        kind: &'static str,
-        help: &'a str,
-        unit: &'a str,
-    }
-    out.extend_from_slice(b"{\"target\":");
-    push_labels(out, target);
-    push_members(
-        out,
-        &AfterTarget {
-            metric: with_name.then_some(&metadata.family),
-            kind: metadata.kind.as_str(),
-            help: &metadata.help,
-            unit: &metadata.unit,
-        },
-    );
 }

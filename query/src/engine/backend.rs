@@ -1,13 +1,17 @@
 //! The engine behind the HTTP API.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use async_trait::async_trait;
-use varve_storage::{Labels, SeriesRef};
+use varve_promql::{Expr, ParseError, parse_with};
+use varve_storage::{Labels, MetricMetadata, SeriesRef};
 
-use super::{Engine, RawStream};
+use super::thread::on_large_stack;
+use super::{Engine, RawStream, on_fresh_snapshots};
 use crate::Result;
 use crate::api::backend::{LabelQuery, Listed, QueryBackend, TimeGrid};
+use crate::exemplars::{ExemplarQuery, SeriesExemplars};
 use crate::result::{Explanation, QueryOptions, QueryResult};
 use crate::selector::SelectorSpec;
 
@@ -105,5 +109,23 @@ impl QueryBackend for Engine {
 
     fn raw(&self, selector: SelectorSpec) -> RawStream {
         self.raw_series(selector)
+    }
+
+    fn parse(&self, query: &str) -> Result<Expr, ParseError> {
+        parse_with(query, &self.options.parse)
+    }
+
+    /// On a thread of its own, because decoding takes processor time.
+    async fn exemplars(&self, query: &ExemplarQuery) -> Listed<SeriesExemplars> {
+        let (archive, query) = (Arc::clone(&self.archive), query.clone());
+        let work = on_large_stack(move || async move {
+            on_fresh_snapshots(|| archive.exemplars(&query)).await
+        });
+        self.limited(&QueryOptions::default(), work).await
+    }
+
+    async fn metadata(&self, family: &str) -> Listed<MetricMetadata> {
+        let work = on_fresh_snapshots(|| self.archive.metadata(family));
+        self.limited(&QueryOptions::default(), work).await
     }
 }

@@ -28,8 +28,11 @@ use std::time::{Duration, Instant};
 use async_trait::async_trait;
 use varve_histogram::extended::RangeVectorError;
 use varve_promql::{DurationContext, Expr, ParseOptions, ValueType, parse_with};
+use varve_storage::MetricMetadata;
 
 use crate::annotations::Annotations;
+use crate::api::backend::Listed;
+use crate::exemplars::{ExemplarQuery, SeriesExemplars};
 use crate::grid::StepGrid;
 use crate::kernels::extended_samples;
 use crate::plan::Settings;
@@ -67,6 +70,18 @@ pub struct Snapshot {
 pub trait Archive: Send + Sync + fmt::Debug {
     /// Takes a snapshot for one query.
     async fn open(&self) -> Result<Snapshot>;
+
+    /// Exemplars by series, in the order of label sets, and warnings: what could not be read, and whether only the newest are given.
+    /// An archive of samples alone has none.
+    async fn exemplars(&self, _query: &ExemplarQuery) -> Listed<SeriesExemplars> {
+        Ok((Vec::new(), Vec::new()))
+    }
+
+    /// What is known about a metric family, or about all of them where the name is "", and warnings. Each entry once; of one family the
+    /// newest first, as far as that is known. An archive of samples alone knows nothing.
+    async fn metadata(&self, _family: &str) -> Listed<MetricMetadata> {
+        Ok((Vec::new(), Vec::new()))
+    }
 }
 
 /// Settings of an engine.
@@ -243,8 +258,6 @@ impl Engine {
         self.limited(options, work).await
     }
 
-    /// Compaction replaces files, and deletes what it replaced after a grace period. A query that is slower than that
-    /// begins again on a fresh snapshot.
     async fn attempts(
         &self,
         query: &str,
@@ -252,15 +265,7 @@ impl Engine {
         instant: bool,
         options: &QueryOptions,
     ) -> Result<QueryResult> {
-        for _ in 1..SNAPSHOTS_MAX {
-            match self.attempt(query, grid, instant, options).await {
-                Err(error) if error.is_missing_object() => {
-                    tracing::info!(%error, "an object was replaced and deleted under a query, which begins again");
-                }
-                result => return result,
-            }
-        }
-        self.attempt(query, grid, instant, options).await
+        on_fresh_snapshots(|| self.attempt(query, grid, instant, options)).await
     }
 
     async fn attempt(
@@ -486,6 +491,23 @@ impl Engine {
         }
         Ok(series.into_matrix())
     }
+}
+
+/// Compaction replaces files, and deletes what it replaced after a grace period. Work that is slower than that
+/// begins again on a fresh snapshot.
+async fn on_fresh_snapshots<T, F>(mut attempt: impl FnMut() -> F) -> Result<T>
+where
+    F: Future<Output = Result<T>>,
+{
+    for _ in 1..SNAPSHOTS_MAX {
+        match attempt().await {
+            Err(error) if error.is_missing_object() => {
+                tracing::info!(%error, "an object was replaced and deleted under a query, which begins again");
+            }
+            result => return result,
+        }
+    }
+    attempt().await
 }
 
 /// The first series of a value.

@@ -12,16 +12,20 @@
 //!    per file with pushed-down predicates, and the tail in memory, each ordered;
 //! 3. files are read through the query's own counters, footers once per process ([`reader`]).
 //!
+//! Exemplars are found on a way of their own ([`exemplar_file`]), and metadata too ([`metadata`]).
+//!
 //! Two label sets with one id are an error that names both, wherever they meet.
 
 mod archive;
 mod cache;
 mod error_context;
+mod exemplar_file;
 mod file_scan;
 #[cfg(test)]
 mod fixture;
 mod id_filter;
 mod matcher;
+mod metadata;
 mod raw;
 mod reader;
 mod regex;
@@ -41,6 +45,8 @@ pub use cache::SourceCaches;
 pub use scan::SamplesScan;
 pub use series_set::SeriesSet;
 
+pub(crate) use exemplar_file::find as find_exemplars;
 pub(crate) use matcher::CompiledMatchers;
+pub(crate) use metadata::MetadataCache;
 pub(crate) use scan::{BATCH_SLICES, slice_ordering};
 pub(crate) use slices::{Found, Slices};

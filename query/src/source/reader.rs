@@ -22,7 +22,6 @@ use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
 use varve_storage::columns;
 
-use super::archive::ArchiveSource;
 use super::cache::SourceCaches;
 use super::error_context::{corrupt, store_error};
 
@@ -35,11 +34,12 @@ const FOOTER_SHARE: u64 = 64;
 /// A row group's filter columns up to this size in total are read at once.
 const FILTER_COLUMNS_BYTES_MAX: u64 = 512 << 10;
 /// The columns that predicates look at.
-const FILTER_COLUMNS: [&str; 4] = [
+const FILTER_COLUMNS: [&str; 5] = [
     columns::NAME,
     columns::SERIES_ID,
     columns::MIN_TIME,
     columns::MAX_TIME,
+    columns::TIMESTAMP,
 ];
 
 /// Makes readers for DataFusion's Parquet scan that share footers and count for one query.
@@ -81,10 +81,15 @@ pub(super) struct ArchiveFileReader {
 }
 
 impl ArchiveFileReader {
-    pub(super) fn new(source: &ArchiveSource, key: Path, size_bytes: u64) -> Self {
+    pub(super) fn new(
+        objects: Arc<dyn ObjectStore>,
+        caches: Arc<SourceCaches>,
+        key: Path,
+        size_bytes: u64,
+    ) -> Self {
         Self {
-            objects: Arc::clone(&source.objects),
-            caches: Arc::clone(&source.caches),
+            objects,
+            caches,
             key,
             size_bytes,
             footer: None,

@@ -91,7 +91,12 @@ async fn read_filtered(
     names: &NameFilter,
 ) -> Result<SeriesRows> {
     let failed = |error| read_error(&file.key, error);
-    let mut reader = ArchiveFileReader::new(source, file.key.clone(), file.size_bytes);
+    let mut reader = ArchiveFileReader::new(
+        Arc::clone(&source.objects),
+        Arc::clone(&source.caches),
+        file.key.clone(),
+        file.size_bytes,
+    );
     if file.size_bytes <= WHOLE_FILE_BYTES_MAX {
         reader.hold_all().await.map_err(failed)?;
     }
@@ -102,7 +107,10 @@ async fn read_filtered(
     let schema = builder.parquet_schema();
     let groups = builder.metadata().row_groups();
     let groups = (0..groups.len())
-        .filter(|i| names.admits_range_of(&groups[*i]))
+        .filter(|i| {
+            let (min, max) = name_bounds(&groups[*i]);
+            names.admits_range(min, max)
+        })
         .collect();
     // Labels and ids are not decoded where the name alone rules a row out.
     if *names != NameFilter::Any {
@@ -132,21 +140,16 @@ async fn read_filtered(
     Ok(SeriesRows { rows })
 }
 
-impl NameFilter {
-    /// Whether a row group may hold a name that passes.
-    fn admits_range_of(&self, group: &RowGroupMetaData) -> bool {
-        let column = group
-            .columns()
-            .iter()
-            .find(|column| column.column_path().string() == columns::NAME);
-        let Some(Statistics::ByteArray(values)) = column.and_then(|column| column.statistics())
-        else {
-            return true;
-        };
-        let min = values.min_bytes_opt().map(std::str::from_utf8);
-        let max = values.max_bytes_opt().map(std::str::from_utf8);
-        self.admits_range(min.and_then(|m| m.ok()), max.and_then(|m| m.ok()))
-    }
+/// The least and the greatest name of a row group; `None` is unbounded.
+pub(super) fn name_bounds(group: &RowGroupMetaData) -> (Option<&str>, Option<&str>) {
+    let mut columns = group.columns().iter();
+    let column = columns.find(|column| column.column_path().string() == columns::NAME);
+    let Some(Statistics::ByteArray(values)) = column.and_then(|column| column.statistics()) else {
+        return (None, None);
+    };
+    let min = values.min_bytes_opt().map(std::str::from_utf8);
+    let max = values.max_bytes_opt().map(std::str::from_utf8);
+    (min.and_then(Result::ok), max.and_then(Result::ok))
 }
 
 fn admitted(names: &NameFilter, batch: &RecordBatch) -> Result<BooleanArray, ArrowError> {

@@ -39,7 +39,7 @@ pub struct SampleRowsBuilder {
 }
 
 /// A `map<string,string>` builder with the field names of [`columns::labels_type`].
-pub(crate) fn label_map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
+pub fn label_map_builder() -> MapBuilder<StringBuilder, StringBuilder> {
     let names = MapFieldNames {
         entry: "key_value".to_owned(),
         key: "key".to_owned(),

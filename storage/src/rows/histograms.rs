@@ -313,44 +313,61 @@ impl HistogramColumnBuilder {
     /// A row with at least one histogram.
     pub(super) fn push(&mut self, histograms: &[Option<Arc<FloatHistogram>>]) {
         for histogram in histograms {
-            self.valid.push(histogram.is_some());
-            let none = FloatHistogram {
-                counter_reset_hint: CounterResetHint::Unknown,
-                schema: 0,
-                zero_threshold: 0.0,
-                zero_count: 0.0,
-                count: 0.0,
-                sum: 0.0,
-                positive_spans: Vec::new(),
-                positive_buckets: Vec::new(),
-                negative_spans: Vec::new(),
-                negative_buckets: Vec::new(),
-                custom_values: Vec::new(),
-            };
-            let h = histogram.as_deref().unwrap_or(&none);
-            self.hint.push(h.counter_reset_hint as i8);
-            self.schema.push(h.schema);
-            self.zero_threshold.push(h.zero_threshold);
-            self.zero_count.push(h.zero_count);
-            self.count.push(h.count);
-            self.sum.push(h.sum);
-            self.positive_spans.push(&h.positive_spans);
-            self.positive_buckets.push(&h.positive_buckets);
-            self.negative_spans.push(&h.negative_spans);
-            self.negative_buckets.push(&h.negative_buckets);
-            self.custom_values.push(&h.custom_values);
+            self.push_item(histogram.as_deref());
         }
         self.ends.push(self.valid.len() as i32);
         self.rows_valid.push(true);
     }
 
-    pub(super) fn finish(self) -> Result<ArrayRef, ArrowError> {
+    fn push_item(&mut self, histogram: Option<&FloatHistogram>) {
+        self.valid.push(histogram.is_some());
+        let none = FloatHistogram {
+            counter_reset_hint: CounterResetHint::Unknown,
+            schema: 0,
+            zero_threshold: 0.0,
+            zero_count: 0.0,
+            count: 0.0,
+            sum: 0.0,
+            positive_spans: Vec::new(),
+            positive_buckets: Vec::new(),
+            negative_spans: Vec::new(),
+            negative_buckets: Vec::new(),
+            custom_values: Vec::new(),
+        };
+        let h = histogram.unwrap_or(&none);
+        self.hint.push(h.counter_reset_hint as i8);
+        self.schema.push(h.schema);
+        self.zero_threshold.push(h.zero_threshold);
+        self.zero_count.push(h.zero_count);
+        self.count.push(h.count);
+        self.sum.push(h.sum);
+        self.positive_spans.push(&h.positive_spans);
+        self.positive_buckets.push(&h.positive_buckets);
+        self.negative_spans.push(&h.negative_spans);
+        self.negative_buckets.push(&h.negative_buckets);
+        self.custom_values.push(&h.custom_values);
+    }
+
+    pub(super) fn finish(mut self) -> Result<ArrayRef, ArrowError> {
         if self.valid.is_empty() {
             return Ok(new_null_array(
                 &columns::histograms_type(),
                 self.rows_valid.len(),
             ));
         }
+        let ends = std::mem::take(&mut self.ends);
+        let rows_valid = std::mem::take(&mut self.rows_valid);
+        let lists = ListArray::try_new(
+            element(&columns::histograms_type()),
+            offsets(ends),
+            Arc::new(self.into_items()?),
+            Some(NullBuffer::from(rows_valid)),
+        )?;
+        Ok(Arc::new(lists))
+    }
+
+    /// The items without the lists.
+    fn into_items(self) -> Result<StructArray, ArrowError> {
         let fields = columns::histogram_fields();
         let spans = fields[6].data_type().clone();
         let floats = fields[7].data_type().clone();
@@ -367,13 +384,20 @@ impl HistogramColumnBuilder {
             self.negative_buckets.finish(&floats)?,
             self.custom_values.finish(&floats)?,
         ];
-        let items = StructArray::try_new(fields, arrays, Some(NullBuffer::from(self.valid)))?;
-        let lists = ListArray::try_new(
-            element(&columns::histograms_type()),
-            offsets(self.ends),
-            Arc::new(items),
-            Some(NullBuffer::from(self.rows_valid)),
-        )?;
-        Ok(Arc::new(lists))
+        StructArray::try_new(fields, arrays, Some(NullBuffer::from(self.valid)))
     }
+}
+
+/// One struct of [`columns::histogram_fields`] for each item, null where there is none.
+///
+/// # Errors
+/// Arrow's, for more buckets than one array can hold.
+pub fn histogram_structs<'a>(
+    histograms: impl IntoIterator<Item = Option<&'a FloatHistogram>>,
+) -> Result<StructArray, ArrowError> {
+    let mut builder = HistogramColumnBuilder::default();
+    for histogram in histograms {
+        builder.push_item(histogram);
+    }
+    builder.into_items()
 }

@@ -28,10 +28,9 @@ use crate::histogram::FloatHistogram;
 use crate::labels::{Labels, METRIC_NAME, SeriesId};
 use crate::sample::SampleValue;
 
-pub(crate) use self::build::label_map_builder;
-pub use self::build::{SampleRowsBuilder, samples_batch};
+pub use self::build::{SampleRowsBuilder, label_map_builder, samples_batch};
 use self::histograms::HistogramColumn;
-pub use self::histograms::HistogramLists;
+pub use self::histograms::{HistogramLists, histogram_structs};
 pub use self::set::{IdBuildHasher, IdHasher, SampleSet, SeriesIdMap, SeriesSamples};
 pub use self::starts::StartLists;
 

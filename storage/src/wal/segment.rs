@@ -14,7 +14,7 @@ use super::trailer::{TRAILER_BYTES, Trailer, TrailerError, VERSION, VERSION_WITH
 use super::{extras, section};
 use crate::columns;
 use crate::error::{Error, Result};
-use crate::exemplar::Exemplar;
+use crate::exemplar::{Exemplar, decode_exemplars, exemplars_batch};
 use crate::keys::TenantKeys;
 use crate::labels::{Series, SeriesId, SeriesRef};
 use crate::limits::SEGMENT_DECODED_BYTES_MAX;
@@ -89,7 +89,7 @@ impl SegmentBody {
         }
         let metadata_end = bytes.len();
         if !content.exemplars.is_empty() {
-            let batch = extras::exemplar_batch(&content.exemplars).map_err(unbuildable)?;
+            let batch = exemplars_batch(&content.exemplars).map_err(unbuildable)?;
             bytes.extend_from_slice(&section::encode(&batch).map_err(unbuildable)?);
         }
         let mut checksum = crc32fast::Hasher::new();
@@ -217,10 +217,10 @@ fn decode_sections(
     let exemplar_bytes = body.slice(samples + metadata..);
     let mut exemplars = Vec::new();
     if !exemplar_bytes.is_empty() {
-        let schema = extras::exemplar_schema();
+        let schema = columns::exemplars_schema();
         let (batch, size) = section::decode(exemplar_bytes, &schema, limit - decoded_bytes)?;
         decoded_bytes += size;
-        exemplars = extras::read_exemplars(&batch)?;
+        exemplars = decode_exemplars(&batch)?;
         if exemplars
             .windows(2)
             .any(|pair| pair[0].total_cmp(&pair[1]).is_ge())

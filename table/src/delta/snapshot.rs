@@ -41,9 +41,9 @@ pub struct TableFile {
     pub min_name: Option<String>,
     /// The greatest `__name__`; `None` where unknown.
     pub max_name: Option<String>,
-    /// The least `min_time`.
+    /// The least `min_time`, or `timestamp`.
     pub min_time_ms: i64,
-    /// The greatest `max_time`.
+    /// The greatest `max_time`, or `timestamp`.
     pub max_time_ms: i64,
     /// When the file was made, by the writer's clock.
     pub modified_ms: i64,
@@ -74,7 +74,13 @@ impl TableFile {
         let text = |values: &BTreeMap<String, Value>| {
             Some(values.get(columns::NAME)?.as_str()?.to_owned())
         };
-        let time = |values: &BTreeMap<String, Value>, name| values.get(name)?.as_i64();
+        // Rows of `exemplars` have one time each.
+        let time = |values: &BTreeMap<String, Value>, name| {
+            let value = values
+                .get(name)
+                .or_else(|| values.get(columns::TIMESTAMP))?;
+            value.as_i64()
+        };
         let level = tag(LEVEL_TAG).and_then(|t| t.parse().ok()).unwrap_or(0);
         let samples = tag(SAMPLES_TAG).and_then(|t| t.parse().ok()).unwrap_or(0);
         let crc32 = tag(CRC_TAG).and_then(|t| t.parse().ok());

@@ -7,6 +7,7 @@ mod properties;
 mod reader;
 mod writer;
 
+pub(crate) use properties::flat_options;
 pub use reader::SortedRows;
 pub use writer::{NewFile, TableFileWriter};
 

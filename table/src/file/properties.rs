@@ -65,6 +65,7 @@ pub(super) fn options(
 ) -> Result<ArrowWriterOptions> {
     let mut builder = base(level)?;
     let labels = |leaf| path(&[columns::LABELS, "key_value", leaf]);
+    let exemplar_labels = |leaf| path(&[columns::EXEMPLAR_LABELS, "key_value", leaf]);
     let mut statistics: Vec<&str> = kind.sort_columns().to_vec();
     match kind {
         TableKind::Samples | TableKind::Series => {
@@ -72,6 +73,13 @@ pub(super) fn options(
                 builder = builder.set_column_dictionary_enabled(text, true);
             }
             statistics.extend([columns::SERIES_ID, columns::MIN_TIME, columns::MAX_TIME]);
+        }
+        // Ids of traces hardly ever repeat: the values of an exemplar's own labels have no dictionary.
+        TableKind::Exemplars => {
+            let names = [path(&[columns::NAME]), exemplar_labels("key")];
+            for text in names.into_iter().chain([labels("key"), labels("value")]) {
+                builder = builder.set_column_dictionary_enabled(text, true);
+            }
         }
         TableKind::Metadata => builder = builder.set_dictionary_enabled(true),
     }
@@ -82,11 +90,12 @@ pub(super) fn options(
         let values = path(&[columns::VALUES, "list", "element"]);
         builder = builder.set_column_encoding(values, values_encoding);
     }
-    // Sorted by `__name__` in every table; the leaf index counts the two leaves of `labels` too.
+    // Leaf columns: each map has two.
     let sorting: Vec<SortingColumn> = match kind {
         TableKind::Samples => vec![0, 1, 4],
         TableKind::Series => vec![0],
         TableKind::Metadata => vec![0, 1, 2, 3],
+        TableKind::Exemplars => vec![0, 1, 6],
     }
     .into_iter()
     .map(|column_idx| SortingColumn {
@@ -96,6 +105,21 @@ pub(super) fn options(
     })
     .collect();
     builder = builder.set_sorting_columns(Some(sorting));
+    Ok(ArrowWriterOptions::new()
+        .with_properties(builder.build())
+        .with_skip_arrow_metadata(true))
+}
+
+/// The writer's options for a file of [`crate::flat`]: texts with dictionaries, page statistics of names and times.
+pub(crate) fn flat_options() -> Result<ArrowWriterOptions> {
+    let mut builder = base(2)?;
+    let labels = |leaf| path(&[columns::LABELS, "key_value", leaf]);
+    for text in [path(&[columns::NAME]), labels("key"), labels("value")] {
+        builder = builder.set_column_dictionary_enabled(text, true);
+    }
+    for name in [columns::NAME, columns::TIMESTAMP] {
+        builder = builder.set_column_statistics_enabled(path(&[name]), EnabledStatistics::Page);
+    }
     Ok(ArrowWriterOptions::new()
         .with_properties(builder.build())
         .with_skip_arrow_metadata(true))

@@ -228,3 +228,68 @@ fn the_encoding_of_values_follows_the_data() {
     assert_eq!(chosen(&rising), Encoding::BYTE_STREAM_SPLIT);
     assert_eq!(chosen(&constant), Encoding::PLAIN);
 }
+
+#[tokio::test]
+async fn a_file_of_exemplars_has_bounds_of_names_and_times() {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+    use varve_storage::exemplar::{decode_exemplars, exemplars_batch};
+    use varve_storage::{Exemplar, Labels, Series};
+    let exemplar = |name: &str, timestamp_ms: i64| Exemplar {
+        series: Arc::new(Series::new(Labels::from_pairs([
+            ("__name__", name),
+            ("le", "1"),
+        ]))),
+        labels: Labels::from_pairs([("trace_id", timestamp_ms.to_string().as_str())]),
+        timestamp_ms,
+        value: 0.5,
+    };
+    let exemplars = [exemplar("a", 7_000), exemplar("a", 9_000), exemplar("b", 5)];
+    let date = NaiveDate::from_ymd_opt(1970, 1, 1).unwrap();
+    let kind = TableKind::Exemplars;
+    let mut writer = TableFileWriter::new(kind, date, 0);
+    writer
+        .write(&exemplars_batch(&exemplars[..1]).unwrap())
+        .unwrap();
+    writer
+        .write(&exemplars_batch(&exemplars[1..]).unwrap())
+        .unwrap();
+    let file = writer.finish(7).unwrap().unwrap();
+    let stats = file.add.stats.as_deref().unwrap();
+    assert_eq!(
+        stats,
+        r#"{"numRecords":3,"minValues":{"__name__":"a","timestamp":5},"maxValues":{"__name__":"b","timestamp":9000},"nullCount":{"__name__":0,"timestamp":0}}"#
+    );
+    let parquet = ParquetRecordBatchReaderBuilder::try_new(file.bytes.clone()).unwrap();
+    let group = parquet.metadata().row_group(0).clone();
+    for column in group.columns() {
+        let path = column.column_path().string();
+        let wanted = ["__name__", "series_id", "timestamp"].contains(&path.as_str());
+        assert_eq!(column.statistics().is_some(), wanted, "{path}");
+    }
+    let sorted = group.sorting_columns().unwrap().iter();
+    let sorted: Vec<String> = sorted
+        .map(|sorting| {
+            let column = group.column(sorting.column_idx as usize);
+            column.column_path().string()
+        })
+        .collect();
+    assert_eq!(sorted, ["__name__", "series_id", "timestamp"]);
+
+    let store: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
+    let root = Path::from("t/exemplars");
+    file.put(store.as_ref(), &root).await.unwrap();
+    let live = TableFile::from_add(&root, file.add.clone()).unwrap();
+    assert_eq!((live.min_time_ms, live.max_time_ms), (5, 9_000));
+    let mut rows = SortedRows::open(&store, &root, kind, &live, 2)
+        .await
+        .unwrap();
+    let mut read = Vec::new();
+    while let Some(batch) = rows.next().await.unwrap() {
+        read.extend(decode_exemplars(&batch).unwrap());
+    }
+    let same = read
+        .iter()
+        .zip(&exemplars)
+        .all(|(a, b)| a.total_cmp(b).is_eq());
+    assert!(same && read.len() == 3, "{read:?}");
+}

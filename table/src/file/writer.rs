@@ -16,7 +16,7 @@ use varve_storage::columns;
 use super::properties::{self, HELD_VALUES_MAX};
 use crate::delta::Add;
 use crate::error::{Error, Result};
-use crate::kind::{FAMILY, TableKind};
+use crate::kind::TableKind;
 use crate::stats::{Bounds, CRC_TAG, FileStats, LEVEL_TAG, SAMPLES_TAG};
 
 /// A data file that is complete but not yet part of a table.
@@ -159,10 +159,7 @@ impl TableFileWriter {
 
     fn observe(&mut self, batch: &RecordBatch) -> Result<()> {
         self.rows += batch.num_rows() as u64;
-        let name = match self.kind {
-            TableKind::Metadata => FAMILY,
-            TableKind::Samples | TableKind::Series => columns::NAME,
-        };
+        let name = self.kind.name_column();
         let names = column(batch, name)?
             .as_string_opt::<i32>()
             .ok_or_else(|| self.failed(format!("column {name} is not text")))?;
@@ -171,11 +168,11 @@ impl TableFileWriter {
             Some((_, max)) => last.clone_into(max),
             None => self.names = Some((first.to_owned(), last.to_owned())),
         }
-        if self.kind == TableKind::Metadata {
+        let Some((first, last)) = self.kind.time_columns() else {
             return Ok(());
-        }
-        widen(&mut self.min_time, column(batch, columns::MIN_TIME)?);
-        widen(&mut self.max_time, column(batch, columns::MAX_TIME)?);
+        };
+        widen(&mut self.min_time, column(batch, first)?);
+        widen(&mut self.max_time, column(batch, last)?);
         if self.kind == TableKind::Samples {
             let timestamps = column(batch, columns::TIMESTAMPS)?
                 .as_list_opt::<i32>()
@@ -207,18 +204,13 @@ impl TableFileWriter {
         );
         let mut stats = FileStats::new(self.rows);
         if let Some((min, max)) = self.names.take() {
-            let name = match self.kind {
-                TableKind::Metadata => FAMILY,
-                TableKind::Samples | TableKind::Series => columns::NAME,
-            };
-            stats.column(name, &Bounds::Text(min, max));
+            stats.column(self.kind.name_column(), &Bounds::Text(min, max));
         }
-        for (name, bounds) in [
-            (columns::MIN_TIME, self.min_time),
-            (columns::MAX_TIME, self.max_time),
-        ] {
-            if let Some((min, max)) = bounds {
-                stats.column(name, &Bounds::Long(min, max));
+        if let Some((first, last)) = self.kind.time_columns() {
+            for (name, bounds) in [(first, self.min_time), (last, self.max_time)] {
+                if let Some((min, max)) = bounds {
+                    stats.column(name, &Bounds::Long(min, max));
+                }
             }
         }
         let mut tags = vec![

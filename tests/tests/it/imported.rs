@@ -1,12 +1,30 @@
 //! The data folder of a real Prometheus, imported: Varve answers as the Prometheus that wrote it.
 
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use varve_tests::exporter::{self, Exporter};
+use varve_tests::process;
 use varve_tests::prometheus::Prometheus;
 use varve_tests::server::{ServerSetup, now_ms, scrape_config};
 
 use crate::compare::NOTHING_TO_SCRAPE;
+
+/// How many samples of the job DuckDB finds in a file with a row per sample.
+fn rows_of_job(python: &Path, file: &Path) -> usize {
+    let script = "import duckdb, sys
+query = \"select count(value) from read_parquet(?) where labels['job'] = 'proof' and __name__ <> ''\"
+print(duckdb.execute(query, [sys.argv[1]]).fetchone()[0])";
+    let mut command = Command::new(python);
+    let output = command.args(["-c", script]).arg(file).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    String::from_utf8_lossy(&output.stdout)
+        .trim()
+        .parse()
+        .unwrap()
+}
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "needs Prometheus: .ci/run end_to_end"]
@@ -69,6 +87,20 @@ async fn an_imported_folder_answers_as_its_prometheus() {
     setup
         .run(&["import", "prometheus", "blocks", "--storage.url=./data3"])
         .unwrap();
+    let end = format!("--end={}", end_ms as f64 / 1e3);
+    setup
+        .run(&[
+            "export",
+            "parquet",
+            "all.parquet",
+            "--storage.url=./data3",
+            &end,
+        ])
+        .unwrap();
+    if let Some(python) = process::python(&["duckdb"]) {
+        let rows = rows_of_job(&python, &folder.path().join("all.parquet"));
+        assert_eq!(rows, theirs[0].samples());
+    }
     let mut last = setup.clone();
     last.storage_url = "./data3".to_owned();
     let _varve = last.start().await.unwrap();

@@ -6,6 +6,7 @@ mod architecture;
 mod compare;
 mod damage;
 mod differential;
+mod exemplars;
 mod faults;
 mod forwarded;
 mod imported;

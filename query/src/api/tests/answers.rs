@@ -1,6 +1,9 @@
 //! What queries and questions about labels are answered with.
 
+use varve_promql::{MatchOp, Matcher};
+
 use super::*;
+use crate::exemplars::ExemplarQuery;
 
 #[tokio::test]
 async fn query_results_are_prometheuss_to_the_byte() {
@@ -75,25 +78,8 @@ async fn expressions_are_formatted() {
             400,
             r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": unknown position: parse error: no expression found in input"}"#,
         ),
-        (
-            "/api/v1/query_exemplars?query=up",
-            200,
-            r#"{"status":"success","data":[]}"#,
-        ),
-        (
-            "/api/v1/query_exemplars?query=(",
-            400,
-            r#"{"status":"error","errorType":"bad_data","error":"1:2: parse error: unclosed left parenthesis"}"#,
-        ),
-        (
-            "/api/v1/query_exemplars?query=up&start=5&end=1",
-            400,
-            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}"#,
-        ),
     ])
     .await;
-    let nothing = site.get("/api/v1/query_exemplars?query=1").await;
-    assert_eq!((nothing.status, nothing.body.as_str()), (204, ""));
     let wrong = site
         .get("/api/v1/format_query?query=invalid_expression/")
         .await;
@@ -101,6 +87,82 @@ async fn expressions_are_formatted() {
         wrong.body,
         r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:20: parse error: unexpected end of input"}"#
     );
+}
+
+#[tokio::test]
+async fn exemplars_are_written_as_prometheus_does() {
+    let site = Site::start().await;
+    assert_bodies(&site, &[
+        (
+            "/api/v1/query_exemplars?query=up",
+            200,
+            r#"{"status":"success","data":[{"seriesLabels":{"__name__":"up","job":"a"},"exemplars":[{"labels":{"trace_id":"EpTxMJ40fUus7aGY"},"value":"6","timestamp":1600096945.479},{"labels":{},"value":"1e-09","timestamp":1600096955}]},{"seriesLabels":{"__name__":"up","job":"<b>"},"exemplars":[{"labels":{"trace_id":"<&>"},"value":"NaN","timestamp":-1.500}]}]}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=none",
+            200,
+            r#"{"status":"success","data":[]}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=many",
+            200,
+            r#"{"status":"success","data":[],"warnings":["only the newest"]}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=fails",
+            422,
+            r#"{"status":"error","errorType":"execution","error":"one id"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=(",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"1:2: parse error: unclosed left parenthesis"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"unknown position: parse error: no expression found in input"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=up&start=x",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"invalid parameter \"start\": invalid time value for 'start': cannot parse \"x\" to a valid timestamp"}"#,
+        ),
+        (
+            "/api/v1/query_exemplars?query=(&start=5&end=1",
+            400,
+            r#"{"status":"error","errorType":"bad_data","error":"end timestamp must not be before start timestamp"}"#,
+        ),
+    ])
+    .await;
+    let nothing = site.get("/api/v1/query_exemplars?query=1").await;
+    assert_eq!((nothing.status, nothing.body.as_str()), (204, ""));
+}
+
+#[tokio::test]
+async fn exemplars_are_asked_for_all_selectors_of_an_expression() {
+    let site = Site::start().await;
+    let body = "query=rate(up%7Bjob%3D%22a%22%7D%5B5m%20%5D%20offset%201h)%20%2F%20max_over_time(down%5B1h%3A1m%5D)";
+    let request = format!(
+        "POST /api/v1/query_exemplars?start=1.5&end=1970-01-01T00:00:02Z HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n{body}",
+        body.len()
+    );
+    assert_eq!(site.send(&request).await.status, 200);
+    let matcher = |name: &str, value: &str| Matcher::new(name, MatchOp::Equal, value);
+    let query = ExemplarQuery {
+        matchers: vec![
+            vec![matcher("job", "a"), matcher("__name__", "up")],
+            vec![matcher("__name__", "down")],
+        ],
+        start_ms: 1_500,
+        end_ms: 2_000,
+    };
+    assert_eq!(site.last_asked(), format!("exemplars {query:?}"));
+    site.get("/api/v1/query_exemplars?query=up").await;
+    let asked = site.last_asked();
+    let open = "start_ms: -9223309901257974000, end_ms: 9223309901257974999 }";
+    assert!(asked.ends_with(open), "{asked}");
 }
 
 #[tokio::test]

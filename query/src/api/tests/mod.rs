@@ -18,9 +18,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use async_trait::async_trait;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use varve_storage::{Labels, MetricMetadata, MetricType, SampleValue};
+use varve_storage::{Exemplar, Labels, MetricMetadata, MetricType, SampleValue, Series, SeriesRef};
 
 use super::*;
+use crate::exemplars::{ExemplarQuery, SeriesExemplars};
 use crate::memory::MemoryArchive;
 use crate::selector::SelectorSpec;
 use crate::{
@@ -181,6 +182,62 @@ impl QueryBackend for Backend {
     fn raw(&self, selector: SelectorSpec) -> RawStream {
         self.note(format!("raw {selector:?}"));
         self.engine.raw_series(selector)
+    }
+
+    async fn exemplars(&self, query: &ExemplarQuery) -> backend::Listed<SeriesExemplars> {
+        self.note(format!("exemplars {query:?}"));
+        let name = query.matchers[0].last().unwrap();
+        let exemplar = |series: &SeriesRef, trace: &str, timestamp_ms, value| Exemplar {
+            series: Arc::clone(series),
+            labels: Labels::from_pairs([("trace_id", trace)]),
+            timestamp_ms,
+            value,
+        };
+        let series = |job| Arc::new(Series::new(up(job)));
+        let (a, b) = (series("a"), series("<b>"));
+        Ok(match name.value.as_str() {
+            "up" => (
+                vec![
+                    SeriesExemplars {
+                        exemplars: vec![
+                            exemplar(&a, "EpTxMJ40fUus7aGY", 1_600_096_945_479, 6.0),
+                            exemplar(&a, "", 1_600_096_955_000, 1e-9),
+                        ],
+                        series: a,
+                    },
+                    SeriesExemplars {
+                        exemplars: vec![exemplar(&b, "<&>", -1_500, f64::NAN)],
+                        series: b,
+                    },
+                ],
+                Vec::new(),
+            ),
+            "many" => (Vec::new(), vec!["only the newest".to_owned()]),
+            "fails" => return Err(Error::Execution("one id".to_owned())),
+            _ => (Vec::new(), Vec::new()),
+        })
+    }
+
+    async fn metadata(&self, family: &str) -> backend::Listed<MetricMetadata> {
+        self.note(format!("metadata {family}"));
+        let metadata = |family: &str, kind, help: &str| MetricMetadata {
+            family: family.to_owned(),
+            kind,
+            unit: "s".to_owned(),
+            help: help.to_owned(),
+        };
+        let all = [
+            metadata("old_total", MetricType::Counter, "Zuletzt."),
+            metadata("old_total", MetricType::Counter, "Anfangs."),
+            metadata("pushed", MetricType::Gauge, "A < b."),
+        ];
+        let known = all.into_iter();
+        let known = known.filter(|m| family.is_empty() || m.family == family);
+        let warnings = match family {
+            "pushed" => vec!["a file is broken".to_owned()],
+            _ => Vec::new(),
+        };
+        Ok((known.collect(), warnings))
     }
 }
 

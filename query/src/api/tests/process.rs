@@ -28,12 +28,27 @@ async fn the_process_describes_itself_as_prometheus_does() {
         (
             "/api/v1/metadata",
             200,
-            r#"{"status":"success","data":{"go_threads":[{"type":"gauge","unit":"","help":"How \u003cmany\u003e."}],"up":[{"type":"gauge","unit":"","help":"If."},{"type":"gauge","unit":"","help":"Whether."}]}}"#,
+            r#"{"status":"success","data":{"go_threads":[{"type":"gauge","unit":"","help":"How \u003cmany\u003e."}],"old_total":[{"type":"counter","unit":"s","help":"Zuletzt."},{"type":"counter","unit":"s","help":"Anfangs."}],"pushed":[{"type":"gauge","unit":"s","help":"A \u003c b."}],"up":[{"type":"gauge","unit":"","help":"If."},{"type":"gauge","unit":"","help":"Whether."}]}}"#,
         ),
         (
             "/api/v1/metadata?metric=up&limit_per_metric=1",
             200,
             r#"{"status":"success","data":{"up":[{"type":"gauge","unit":"","help":"If."}]}}"#,
+        ),
+        (
+            "/api/v1/metadata?limit=2&limit_per_metric=1",
+            200,
+            r#"{"status":"success","data":{"go_threads":[{"type":"gauge","unit":"","help":"How \u003cmany\u003e."}],"old_total":[{"type":"counter","unit":"s","help":"Zuletzt."}]}}"#,
+        ),
+        (
+            "/api/v1/metadata?metric=pushed",
+            200,
+            r#"{"status":"success","data":{"pushed":[{"type":"gauge","unit":"s","help":"A \u003c b."}]},"warnings":["a file is broken"]}"#,
+        ),
+        (
+            "/api/v1/metadata?metric=nothing&limit_per_metric=0",
+            200,
+            r#"{"status":"success","data":{}}"#,
         ),
         ("/api/v1/metadata?limit=0", 200, r#"{"status":"success","data":{}}"#),
         (
