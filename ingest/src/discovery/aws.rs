@@ -1,11 +1,15 @@
-//! Targets in Amazon's cloud (`ec2_sd_configs`, `ecs_sd_configs`, `lightsail_sd_configs`, and `aws_sd_configs`, which is one of these by
-//! its `role`).
+//! Targets in Amazon's cloud (`ec2_sd_configs`, `ecs_sd_configs`, `elasticache_sd_configs`, `lightsail_sd_configs`, `msk_sd_configs`, `rds_sd_configs`,
+//! and `aws_sd_configs`, which is one of these by its `role`).
 
 mod api;
 mod ec2;
 mod ec2_api;
 mod ecs;
+mod elasticache;
 mod lightsail;
+mod managed;
+mod msk;
+mod rds;
 #[cfg(test)]
 mod tests;
 
@@ -14,7 +18,11 @@ use std::time::Duration;
 
 pub use self::ec2::{Ec2Config, Filter};
 pub use self::ecs::EcsConfig;
+pub use self::elasticache::ElasticacheConfig;
 pub use self::lightsail::LightsailConfig;
+pub use self::managed::ManagedSettings;
+pub use self::msk::MskConfig;
+pub use self::rds::RdsConfig;
 use super::kind::{Kind, refresh_interval, render_interval};
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::decode::{Fields, duration, error_at, integer, string, strings};
@@ -108,8 +116,14 @@ pub enum AwsRole {
     Ec2(Ec2Config),
     /// Tasks of ECS.
     Ecs(EcsConfig),
+    /// Caches of ElastiCache.
+    Elasticache(ElasticacheConfig),
     /// Instances of Lightsail.
     Lightsail(LightsailConfig),
+    /// Nodes of MSK.
+    Msk(MskConfig),
+    /// Databases of RDS.
+    Rds(RdsConfig),
 }
 
 /// One entry of `aws_sd_configs`.
@@ -132,6 +146,9 @@ impl AwsConfig {
             AwsRole::Ec2(config) => &config.aws,
             AwsRole::Ecs(config) => &config.aws,
             AwsRole::Lightsail(config) => &config.aws,
+            AwsRole::Elasticache(ElasticacheConfig(settings)) => &settings.aws,
+            AwsRole::Msk(MskConfig(settings)) => &settings.aws,
+            AwsRole::Rds(config) => &config.settings.aws,
         }
     }
 }
@@ -171,12 +188,19 @@ impl Kind for AwsConfig {
             }),
             "lightsail" => AwsRole::Lightsail(LightsailConfig { aws }),
             "elasticache" | "msk" | "rds" => {
-                return error_at(
-                    node,
-                    format!(
-                        "not supported yet: AWS SD role {role} (there are ec2, ecs, lightsail)"
-                    ),
-                );
+                let settings = ManagedSettings {
+                    aws,
+                    clusters: clusters.clone(),
+                    request_concurrency: managed::REQUEST_CONCURRENCY,
+                };
+                match role.as_str() {
+                    "elasticache" => AwsRole::Elasticache(ElasticacheConfig(settings)),
+                    "msk" => AwsRole::Msk(MskConfig(settings)),
+                    _ => AwsRole::Rds(RdsConfig {
+                        settings,
+                        filters: filters.clone(),
+                    }),
+                }
             }
             _ => return error_at(node, format!("unknown AWS SD role {role:?}")),
         };
@@ -194,6 +218,9 @@ impl Kind for AwsConfig {
             AwsRole::Ec2(_) => Ec2Config::NAME,
             AwsRole::Ecs(_) => EcsConfig::NAME,
             AwsRole::Lightsail(_) => LightsailConfig::NAME,
+            AwsRole::Elasticache(_) => ElasticacheConfig::NAME,
+            AwsRole::Msk(_) => MskConfig::NAME,
+            AwsRole::Rds(_) => RdsConfig::NAME,
         };
         let aws = self.settings();
         entries
@@ -219,6 +246,9 @@ impl Kind for AwsConfig {
             AwsRole::Ec2(config) => config.discovery(failures),
             AwsRole::Ecs(config) => config.discovery(failures),
             AwsRole::Lightsail(config) => config.discovery(failures),
+            AwsRole::Elasticache(config) => config.discovery(failures),
+            AwsRole::Msk(config) => config.discovery(failures),
+            AwsRole::Rds(config) => config.discovery(failures),
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
-use super::aws::{AwsConfig, Ec2Config, EcsConfig, LightsailConfig};
+use super::aws::{
+    AwsConfig, Ec2Config, EcsConfig, ElasticacheConfig, LightsailConfig, MskConfig, RdsConfig,
+};
 use super::azure::AzureConfig;
 use super::consul::ConsulConfig;
 use super::digitalocean::DigitalOceanConfig;
@@ -36,9 +38,6 @@ use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
 use crate::config::write::{Entries, Yaml};
-
-/// The kinds that Prometheus has and Varve has not.
-const UNSUPPORTED: &[&str] = &["elasticache", "msk", "rds"];
 
 macro_rules! kinds {
     ($($variant:ident($settings:ty),)*) => {
@@ -77,7 +76,6 @@ macro_rules! kinds {
                     let found = take::<$settings>(fields, directory)?;
                     all.extend(found.into_iter().map(|settings| Self::$variant(Box::new(settings))));
                 )*
-                refuse_others(fields)?;
                 Ok(all)
             }
 
@@ -100,6 +98,7 @@ kinds! {
     DockerSwarm(DockerSwarmConfig),
     Ec2(Ec2Config),
     Ecs(EcsConfig),
+    Elasticache(ElasticacheConfig),
     Eureka(EurekaConfig),
     File(FileConfig),
     Gce(GceConfig),
@@ -111,6 +110,7 @@ kinds! {
     Lightsail(LightsailConfig),
     Linode(LinodeConfig),
     Marathon(MarathonConfig),
+    Msk(MskConfig),
     Nerve(NerveConfig),
     Nomad(NomadConfig),
     Oci(OciConfig),
@@ -118,6 +118,7 @@ kinds! {
     Outscale(OutscaleConfig),
     OvhCloud(OvhCloudConfig),
     PuppetDb(PuppetDbConfig),
+    Rds(RdsConfig),
     Scaleway(ScalewayConfig),
     Serverset(ServersetConfig),
     Stackit(StackitConfig),
@@ -135,15 +136,6 @@ fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, Co
         })
     })?;
     Ok(found.unwrap_or_default())
-}
-
-fn refuse_others(fields: &mut Fields<'_>) -> Result<(), ConfigError> {
-    let supported: Vec<_> = SUPPORTED.iter().map(|kind| field(kind)).collect();
-    let hint = format!(" (there are static_configs, {})", supported.join(", "));
-    for kind in UNSUPPORTED {
-        fields.refuse(&field(kind), &hint)?;
-    }
-    Ok(())
 }
 
 fn field(kind: &str) -> String {

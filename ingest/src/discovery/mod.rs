@@ -60,7 +60,8 @@ use async_trait::async_trait;
 use thiserror::Error;
 
 pub use self::aws::{
-    AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, Filter as Ec2Filter, LightsailConfig,
+    AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, ElasticacheConfig, Filter as Ec2Filter,
+    LightsailConfig, ManagedSettings, MskConfig, RdsConfig,
 };
 pub use self::azure::AzureConfig;
 pub use self::cloud::CloudSettings;

@@ -18,6 +18,7 @@ use super::cloud::{CloudSettings, Target, answers, group};
 use super::kind::{Kind, render_interval};
 use super::labels::sanitized;
 use super::periodic::{Periodic, Refresh};
+use super::urls::parse;
 use super::{Discovery, DiscoveryError, Failures, TargetGroup};
 use crate::config::decode::{Fields, error_at, string};
 use crate::config::write::{Entries, Yaml};
@@ -78,6 +79,13 @@ impl Kind for StackitConfig {
         fields.finish(&[])?;
         if config.endpoint.is_empty() && config.region.is_empty() {
             return error_at(node, "stackit_sd: endpoint and region missing");
+        }
+        let endpoint = &config.endpoint;
+        if !endpoint.is_empty()
+            && let Err(error) = parse(endpoint)
+        {
+            let message = format!("stackit_sd: invalid endpoint {endpoint:?}: {error}");
+            return error_at(node, message);
         }
         Ok(config)
     }

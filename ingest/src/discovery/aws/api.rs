@@ -156,7 +156,8 @@ impl AwsClient {
             (CONTENT_TYPE, HeaderValue::from_static(form_type)),
             (ACCEPT, HeaderValue::from_static("text/xml")),
         ]);
-        let answer = self.ask(service, action, headers, body, xml_error).await?;
+        let request = (Method::POST, "", action);
+        let answer = self.ask(service, request, headers, body, xml_error).await?;
         Ok(String::from_utf8_lossy(&answer.body).into_owned())
     }
 
@@ -176,20 +177,40 @@ impl AwsClient {
             (HeaderName::from_static("x-amz-target"), target),
         ]);
         let body = body.to_string();
-        let answer = self.ask(service, action, headers, body, json_error).await?;
+        let request = (Method::POST, "", action);
+        let answer = self
+            .ask(service, request, headers, body, json_error)
+            .await?;
         answer.json(&service.url)
+    }
+
+    /// Asks for a document. `path` may have a query.
+    pub(super) async fn get<T: DeserializeOwned>(
+        &self,
+        service: &Service,
+        action: &str,
+        path: &str,
+    ) -> Result<T, DiscoveryError> {
+        let request = (Method::GET, path, action);
+        let nothing = String::new();
+        let answer = self.ask(service, request, HeaderMap::new(), nothing, json_error);
+        answer.await?.json(&service.url)
     }
 
     async fn ask(
         &self,
         service: &Service,
-        action: &str,
+        (method, path, action): (Method, &str, &str),
         mut headers: HeaderMap,
         body: String,
         error_of: impl Fn(&ApiAnswer) -> String,
     ) -> Result<ApiAnswer, DiscoveryError> {
-        let url = Url::parse(&service.url)
-            .map_err(|error| DiscoveryError::Setup(format!("{}: {error}", service.url)))?;
+        let url = match path {
+            "" => service.url.clone(),
+            path => format!("{}{path}", service.url.trim_end_matches('/')),
+        };
+        let url =
+            Url::parse(&url).map_err(|error| DiscoveryError::Setup(format!("{url}: {error}")))?;
         let mut provider = self.provider.lock().await;
         let credentials = provider.credentials(&service.region).await?;
         drop(provider);
@@ -199,7 +220,7 @@ impl AwsClient {
         };
         let bytes = body.as_bytes();
         sign(
-            ("POST", &url),
+            (method.as_str(), &url),
             &mut headers,
             bytes,
             &credentials,
@@ -207,7 +228,7 @@ impl AwsClient {
             Utc::now(),
         )?;
         let body = Bytes::from(body);
-        let answer = self.client.send(Method::POST, url.as_str(), headers, body);
+        let answer = self.client.send(method, url.as_str(), headers, body);
         let answer = answer.await?;
         if answer.status == StatusCode::OK {
             return Ok(answer);

@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod managed;
+
 use std::collections::BTreeMap;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -39,10 +41,6 @@ fn the_configuration_is_checked_and_shown() {
         &[
             ("{}", "unknown AWS SD role \"\""),
             ("{role: s3}", "unknown AWS SD role \"s3\""),
-            (
-                "{role: rds}",
-                "not supported yet: AWS SD role rds (there are ec2, ecs, lightsail)",
-            ),
         ],
     );
     shown(

@@ -8,7 +8,13 @@ use crate::discovery::DiscoveryConfig;
 fn the_configuration_is_checked_and_shown() {
     refused(
         "stackit",
-        &[("{region: ''}", "stackit_sd: endpoint and region missing")],
+        &[
+            ("{region: ''}", "stackit_sd: endpoint and region missing"),
+            (
+                "{endpoint: '://invalid'}",
+                "stackit_sd: invalid endpoint \"://invalid\": parse \"://invalid\": relative URL without a base",
+            ),
+        ],
     );
     shown(
         "stackit",
