@@ -179,8 +179,10 @@ impl<'a> Composer<'a> {
         self.count(1, at)?;
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
-                let tag = tag.as_ref();
-                let text = match tag.is_some_and(|t| t.is_yaml_core_schema_tag("binary")) {
+                let tag = tag.as_deref();
+                let text = match tag
+                    .is_some_and(|t| (t.handle(), t.suffix()) == ("tag:yaml.org,2002:", "binary"))
+                {
                     true => binary(&text, at)?,
                     false => text.into_owned(),
                 };
