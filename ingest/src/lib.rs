@@ -23,5 +23,5 @@ pub mod sink;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
-pub use scrape::{ScrapeManager, ScrapeOptions};
+pub use scrape::{ScrapeManager, ScrapeOptions, StartTimestamps};
 pub use sink::SampleSink;

@@ -8,6 +8,9 @@ use varve_storage::MetricType;
 use super::failure::State;
 use super::{Entry, ExpositionError, Format};
 
+/// Labels that one series or exemplar may be exposed with: far above what can be stored, for rules may drop most of them.
+pub(super) const EXPOSED_LABELS_MAX: usize = 10_000;
+
 /// A walk over one exposition.
 #[derive(Debug)]
 pub struct Parser<'a> {
@@ -19,6 +22,10 @@ pub struct Parser<'a> {
     pub(super) start: usize,
     /// The type of the last `# TYPE`; it decides how `le` and `quantile` are written.
     pub(super) kind: MetricType,
+    /// The length of the name in the last metadata.
+    pub(super) family_length: usize,
+    /// Comments so far that say nothing.
+    pub(super) comments: usize,
     /// The metric name of the last series; `None` before one was found.
     pub(super) name: Option<Range<usize>>,
     /// Names and values (without quotes, with escapes) of the last series' labels.
@@ -73,6 +80,8 @@ impl<'a> Parser<'a> {
             at: 0,
             start: 0,
             kind: MetricType::Unknown,
+            family_length: 0,
+            comments: 0,
             name: None,
             labels: Vec::new(),
             exemplar: None,
@@ -92,6 +101,19 @@ impl<'a> Parser<'a> {
             // Messages are not walked by this parser.
             Format::Protobuf => Ok(None),
         }
+    }
+
+    /// The name of the last series that was not the expected one, as it is written.
+    pub(super) fn name(&self) -> &'a [u8] {
+        let name = self.name.clone().unwrap_or_default();
+        self.input.get(name).unwrap_or_default()
+    }
+
+    /// The other labels of that series, as they are written.
+    pub(super) fn raw_labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let bytes = |range: &Range<usize>| self.input.get(range.clone()).unwrap_or_default();
+        let labels = self.labels.iter();
+        labels.map(move |(name, value)| (bytes(name), bytes(value)))
     }
 
     pub(super) fn byte(&self) -> Option<u8> {
@@ -178,7 +200,10 @@ impl<'a> Parser<'a> {
             _ => self.take_name(),
         };
         match range {
-            Some(range) => Ok(&self.input[range]),
+            Some(range) => {
+                self.family_length = range.len();
+                Ok(&self.input[range])
+            }
             None => Err(self.unexpected(
                 &format!("expected metric name after {keyword}"),
                 State::Family,
@@ -268,6 +293,12 @@ impl<'a> Parser<'a> {
                 return Err(self.failure(format!(
                     "invalid UTF-8 label value: {}",
                     self.shown(start, self.at)
+                )));
+            }
+            if labels.len() == EXPOSED_LABELS_MAX {
+                return Err(self.failure(format!(
+                    "more than {EXPOSED_LABELS_MAX} labels while parsing: {}",
+                    self.shown(self.start, self.at)
                 )));
             }
             labels.push((name, value));
