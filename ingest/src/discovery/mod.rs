@@ -46,6 +46,8 @@ pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
+#[doc(hidden)]
+pub use self::file::read_any as read_any_file;
 pub use self::http::HttpConfig;
 pub use self::kinds::DiscoveryConfig;
 pub use self::kubernetes::{
