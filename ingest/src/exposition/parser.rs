@@ -2,7 +2,6 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
 use varve_storage::MetricType;
 
 use super::failure::State;
@@ -44,24 +43,45 @@ pub(super) struct RawExemplar {
     pub(super) timestamp_ms: Option<i64>,
 }
 
+/// What a byte may be; looked up, because names and values are most of what is read.
+const CLASSES: [u8; 256] = classes();
+const LABEL_START: u8 = 1;
+const LABEL: u8 = 2;
+const NAME: u8 = 4;
+/// What ends a quoted text or may not be there.
+const SPECIAL: u8 = 8;
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        classes[byte] = match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => LABEL_START | LABEL | NAME,
+            b'0'..=b'9' => LABEL | NAME,
+            b':' => NAME,
+            b'"' | b'\\' | b'\n' | 0 => SPECIAL,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
 pub(super) fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
 fn is_label_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    is(byte, LABEL_START)
 }
 
 pub(super) fn is_name_start(byte: u8) -> bool {
     is_label_start(byte) || byte == b':'
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    is_label_byte(byte) || byte == b':'
 }
 
 /// Which label list is being read.
@@ -162,10 +182,15 @@ impl<'a> Parser<'a> {
         if !self.byte().is_some_and(is_name_start) {
             return None;
         }
-        while self.byte().is_some_and(is_name_byte) {
-            self.at += 1;
-        }
+        self.skip_class(NAME);
         Some(start..self.at)
+    }
+
+    /// Steps over all bytes of a class.
+    fn skip_class(&mut self, class: u8) {
+        let rest = self.rest();
+        let length = rest.iter().position(|byte| !is(*byte, class));
+        self.at += length.unwrap_or(rest.len());
     }
 
     /// Steps over a quoted text and gives what stands between the quotes. Without a closing quote, or at a byte that
@@ -175,15 +200,22 @@ impl<'a> Parser<'a> {
         let mut at = start;
         loop {
             let rest = self.input.get(at..)?;
-            let length = memchr2(b'"', b'\\', rest)?;
-            let plain = &rest[..length];
-            if (!nul && plain.contains(&0)) || (!line_break && plain.contains(&b'\n')) {
-                return None;
-            }
-            at += length;
-            if self.input.get(at) == Some(&b'"') {
-                self.at = at + 1;
-                return Some(start..at);
+            at += rest.iter().position(|byte| is(*byte, SPECIAL))?;
+            match self.input.get(at)? {
+                b'"' => {
+                    self.at = at + 1;
+                    return Some(start..at);
+                }
+                b'\\' => {}
+                0 if nul => {
+                    at += 1;
+                    continue;
+                }
+                b'\n' if line_break => {
+                    at += 1;
+                    continue;
+                }
+                _ => return None,
             }
             // A backslash goes with the byte after it.
             if matches!(self.input.get(at + 1), None | Some(b'\n' | 0)) {
@@ -246,9 +278,7 @@ impl<'a> Parser<'a> {
                 Some(b'"') => self.take_quoted(false, braces == Braces::Series),
                 Some(byte) if is_label_start(byte) => {
                     let start = self.at;
-                    while self.byte().is_some_and(is_label_byte) {
-                        self.at += 1;
-                    }
+                    self.skip_class(LABEL);
                     Some(start..self.at)
                 }
                 _ => None,
