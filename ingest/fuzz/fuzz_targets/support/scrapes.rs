@@ -2,7 +2,7 @@
 //! bytes finds the same samples.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use varve_ingest::config::{Config, ScrapeConfig};
 use varve_ingest::exposition::{
@@ -24,9 +24,10 @@ fn job(options: &str) -> Arc<ScrapeConfig> {
 }
 
 pub fn scrape(body: &[u8], format: Format) {
-    for options in JOBS {
+    static CONFIGS: LazyLock<[Arc<ScrapeConfig>; 3]> = LazyLock::new(|| JOBS.map(job));
+    for config in CONFIGS.iter() {
         let labels = Labels::from_pairs([("job", "j")]);
-        let mut reader = TargetReader::new(job(options), labels);
+        let mut reader = TargetReader::new(Arc::clone(config), labels);
         let (first, first_result) = reader.read(body, format, 1);
         let (second, second_result) = reader.read(body, format, 2);
         assert_eq!(first_result.is_ok(), second_result.is_ok());
