@@ -222,7 +222,7 @@ async fn labels_without_measure() {
     let value = format!("a{{l=\"{}\"}} 1\n", "x".repeat(10 << 20));
     let labels: String = (0..1_000_000).map(|i| format!("l{i}=\"v\",")).collect();
     let labels = format!("a{{{labels}}} 1\n");
-    let fixture = Fixture::start("5s", "").await;
+    let fixture = Fixture::start("2s", "").await;
     let reason = "at most 1000 labels of 1048576 bytes can be stored";
     fixture.refuses(ok("", value.as_bytes()), reason).await;
     let reason = "more than 10000 labels while parsing";
@@ -230,7 +230,7 @@ async fn labels_without_measure() {
     fixture.manager.shutdown().await;
 
     let limits = ", label_limit: 10, label_value_length_limit: 100, label_name_length_limit: 50";
-    let fixture = Fixture::start("5s", limits).await;
+    let fixture = Fixture::start("2s", limits).await;
     let reason = "label_value_length_limit exceeded";
     fixture.refuses(ok("", value.as_bytes()), reason).await;
     let few: String = (0..20).map(|i| format!("l{i}=\"v\",")).collect();
