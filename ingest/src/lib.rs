@@ -26,5 +26,5 @@ pub mod sink;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
-pub use scrape::{ScrapeManager, ScrapeOptions};
+pub use scrape::{ScrapeManager, ScrapeOptions, StartTimestamps};
 pub use sink::SampleSink;

@@ -74,6 +74,8 @@ pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
+#[doc(hidden)]
+pub use self::file::read_any as read_any_file;
 pub use self::gce::GceConfig;
 pub use self::hetzner::{HetznerConfig, HetznerRole};
 pub use self::http::HttpConfig;

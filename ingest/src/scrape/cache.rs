@@ -12,10 +12,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::quality::RandomState;
-use varve_storage::{
-    FloatHistogram, MetricMetadata, MetricType, STALE_NAN, SampleValue, SeriesId, SeriesRef,
-    stale_nan,
-};
+use varve_storage::{MetricMetadata, MetricType, STALE_NAN, SampleValue, SeriesId, SeriesRef};
+
+use super::track::{Newest, Track, Verdict};
 
 /// No slot, or a slot without a track.
 const NONE: u32 = u32::MAX;
@@ -36,107 +35,6 @@ struct Slot {
     seen: u64,
     /// The slot that came after it.
     next: u32,
-}
-
-/// One series after relabelling.
-#[derive(Debug)]
-pub(super) struct Track {
-    pub(super) series: SeriesRef,
-    /// How many slots lead here.
-    slots: u32,
-    /// The iteration in which it last counted as alive.
-    alive: u64,
-    /// Its newest sample.
-    last: Option<Newest>,
-    /// The iteration in which `last` was last compared with a sample.
-    sampled: u64,
-    /// What `last` was before that iteration.
-    before: Option<Newest>,
-    /// The value of `last`, if that is a histogram: from it follows what is known of resets between it and the next.
-    histogram: Option<Arc<FloatHistogram>>,
-}
-
-/// The newest sample of a series.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Newest {
-    timestamp_ms: i64,
-    value_bits: u64,
-}
-
-/// What becomes of a sample, given those that its series has.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    /// It is to be written.
-    New,
-    /// The series has it already, or got a newer one from this very scrape: it is left out, and that is no error.
-    Known,
-    /// The series has another value for the time.
-    Duplicate,
-    /// The series has a later sample.
-    OutOfOrder,
-}
-
-impl Track {
-    /// Compares a sample with those before it, as Prometheus's storage does: whether it is in order is decided by what was
-    /// there before the scrape; within a scrape the first of two that exclude each other stands.
-    pub(super) fn take(&mut self, iteration: u64, timestamp_ms: i64, value_bits: u64) -> Verdict {
-        if self.sampled != iteration {
-            self.sampled = iteration;
-            self.before = self.last;
-        }
-        if let Some(before) = self.before {
-            if timestamp_ms < before.timestamp_ms {
-                return Verdict::OutOfOrder;
-            }
-            if timestamp_ms == before.timestamp_ms && value_bits != before.value_bits {
-                return Verdict::Duplicate;
-            }
-        }
-        if self
-            .last
-            .is_some_and(|last| timestamp_ms <= last.timestamp_ms)
-        {
-            return Verdict::Known;
-        }
-        self.last = Some(Newest {
-            timestamp_ms,
-            value_bits,
-        });
-        Verdict::New
-    }
-
-    /// The histogram that the series has last, if it is one.
-    pub(super) fn histogram(&self) -> Option<&FloatHistogram> {
-        self.histogram.as_deref()
-    }
-
-    /// Notes the value of a sample that was taken.
-    pub(super) fn note(&mut self, value: &SampleValue) {
-        self.histogram = match value {
-            SampleValue::Float(_) => None,
-            SampleValue::Histogram(histogram) => Some(Arc::clone(histogram)),
-        };
-    }
-
-    /// The sample that ends the series: of the kind that its last one has.
-    fn stale_value(&self) -> SampleValue {
-        match &self.histogram {
-            None => SampleValue::Float(stale_nan()),
-            Some(previous) => {
-                let mut marker = FloatHistogram {
-                    sum: stale_nan(),
-                    ..FloatHistogram::default()
-                };
-                marker.counter_reset_hint = marker.stored_hint(Some(previous));
-                SampleValue::Histogram(Arc::new(marker))
-            }
-        }
-    }
-
-    /// Whether any sample of it was ever taken.
-    pub(super) fn has_samples(&self) -> bool {
-        self.last.is_some()
-    }
 }
 
 #[derive(Debug, Default)]
@@ -296,15 +194,7 @@ impl ScrapeCache {
             return *track;
         }
         let id = series.id;
-        let track = Track {
-            series,
-            slots: 0,
-            alive: 0,
-            last: self.ended.remove(&id),
-            sampled: 0,
-            before: None,
-            histogram: None,
-        };
+        let track = Track::new(series, self.ended.remove(&id));
         let index = match self.free_tracks.pop() {
             Some(index) => index,
             None => u32::try_from(self.tracks.len()).unwrap_or(NONE),
@@ -494,9 +384,12 @@ impl ScrapeCache {
         out
     }
 
-    /// Takes back that the store has the metadata and the samples of the last iteration: the append was refused.
+    /// Takes back that the store has the metadata, samples and exemplars of the last iteration: the append was refused.
     pub(super) fn not_stored(&mut self) {
         self.restore(self.iteration - 1);
+        for track in self.tracks.iter_mut().flatten() {
+            track.exemplar = None;
+        }
         for family in self.families.values_mut() {
             family.changed = true;
         }

@@ -17,7 +17,9 @@
 mod append;
 mod cache;
 mod client;
+mod exemplars;
 mod failure_log;
+mod labels;
 mod manager;
 mod metrics;
 mod pool;
@@ -25,8 +27,10 @@ mod reader;
 mod report;
 mod status;
 mod target;
+mod track;
 mod worker;
 
+pub use self::append::StartTimestamps;
 pub use self::client::check_clients;
 pub use self::manager::{ScrapeManager, ScrapeOptions};
 pub use self::metrics::ScrapeMetrics;
