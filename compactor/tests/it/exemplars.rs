@@ -1,9 +1,6 @@
 //! Exemplars on their way into their table: when there is one, its marks, and what crashes leave.
 
-use std::sync::Arc;
-
 use varve_compactor::CompactorOptions;
-use varve_storage::store::fault::{Fault, FaultStore, RequestClass};
 use varve_table::TableKind;
 
 use crate::archive::{Archive, HOUR_MS, NOON_MS, at, options};
@@ -89,29 +86,9 @@ async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
 async fn a_compactor_that_dies_behind_its_exemplars_is_finished_by_the_next() {
     let mut archive = Archive::new();
     archive.fill(3).await;
-    let probe = archive.copy().await;
-    let store = FaultStore::new(Arc::clone(&probe.objects));
-    probe
-        .compactor_on(Arc::new(store.clone()), options())
-        .run_once(&at(NOON_MS))
-        .await
-        .unwrap();
-    let log = store.log();
-    let committed = log.iter().position(|request| {
-        request.class == RequestClass::Put
-            && request
-                .key
-                .ends_with("exemplars/_delta_log/00000000000000000001.json")
-    });
-    let store = FaultStore::new(Arc::clone(&archive.objects));
-    for number in committed.unwrap() + 1..log.len() + 100 {
-        store.fail_request(number, Fault::Before);
-    }
     archive
-        .compactor_on(Arc::new(store), options())
-        .run_once(&at(NOON_MS))
-        .await
-        .unwrap_err();
+        .compactor_dies_after("exemplars/_delta_log/00000000000000000001.json")
+        .await;
     let snapshot = archive.snapshot().await;
     assert_eq!(snapshot.series.wal_marks(), [].into());
     assert_eq!(

@@ -144,7 +144,7 @@ impl AwsConfig {
     fn settings(&self) -> &AwsSettings {
         match &self.role {
             AwsRole::Ec2(config) => &config.aws,
-            AwsRole::Ecs(config) => &config.aws,
+            AwsRole::Ecs(config) => &config.0.aws,
             AwsRole::Lightsail(config) => &config.aws,
             AwsRole::Elasticache(ElasticacheConfig(settings)) => &settings.aws,
             AwsRole::Msk(MskConfig(settings)) => &settings.aws,
@@ -181,11 +181,11 @@ impl Kind for AwsConfig {
                 aws,
                 filters: filters.clone(),
             }),
-            "ecs" => AwsRole::Ecs(EcsConfig {
+            "ecs" => AwsRole::Ecs(EcsConfig(ManagedSettings {
                 aws,
                 clusters: clusters.clone(),
                 request_concurrency: ecs::REQUEST_CONCURRENCY,
-            }),
+            })),
             "lightsail" => AwsRole::Lightsail(LightsailConfig { aws }),
             "elasticache" | "msk" | "rds" => {
                 let settings = ManagedSettings {

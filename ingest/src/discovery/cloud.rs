@@ -7,10 +7,10 @@ use super::api_client::ApiClient;
 use super::kind::{refresh_interval, render_interval};
 use super::labels::host_port;
 use super::{ADDRESS, DiscoveryError, LabelMap, TargetGroup};
-use crate::config::decode::{Fields, integer};
+use crate::config::decode::{Fields, error_at, integer, string};
 use crate::config::write::{Entries, Yaml};
 use crate::config::yaml::Node;
-use crate::config::{ConfigError, HttpClientConfig, render};
+use crate::config::{ConfigError, HttpClientConfig, Secret, Source, render};
 
 /// Pages of one list: where a provider never says that a page is the last one, this ends the search.
 pub(super) const PAGES_MAX: usize = 10_000;
@@ -48,6 +48,31 @@ impl CloudSettings {
     pub(super) fn client(&self) -> Result<ApiClient, DiscoveryError> {
         ApiClient::new(&self.http, self.refresh_interval)
     }
+}
+
+/// Takes `secret_key`, or `secret_key_file` as a path, for kinds that need one of them. The check comes after others, as in Prometheus:
+/// what is returned first takes the fields, and says later whether there was one.
+pub(super) fn secret_key<'a>(
+    fields: &mut Fields<'_>,
+    node: &'a Node,
+    directory: &'a Path,
+) -> Result<impl FnOnce() -> Result<Source<Secret>, ConfigError> + use<'a>, ConfigError> {
+    let secret = fields.take_text("secret_key").map(Secret::decode);
+    let secret = secret.transpose()?;
+    let file = fields.take_text("secret_key_file").map(string);
+    let file = file.transpose()?;
+    Ok(move || match (secret, file) {
+        (None, None) => error_at(
+            node,
+            "one of secret_key & secret_key_file must be configured",
+        ),
+        (Some(_), Some(_)) => error_at(
+            node,
+            "at most one of secret_key & secret_key_file must be configured",
+        ),
+        (Some(secret), None) => Ok(Source::Inline(secret)),
+        (None, Some(file)) => Ok(Source::File(directory.join(file))),
+    })
 }
 
 /// The labels of one target under construction.

@@ -11,7 +11,7 @@ use serde_json::json;
 use url::Url;
 
 use super::api_client::ApiClient;
-use super::cloud::{CloudSettings, PAGES_MAX, Target, answers, group};
+use super::cloud::{CloudSettings, PAGES_MAX, Target, answers, group, secret_key};
 use super::kind::{Kind, render_interval};
 use super::labels::sanitized;
 use super::periodic::{Periodic, Refresh};
@@ -51,10 +51,7 @@ impl Kind for OutscaleConfig {
         let mut endpoint = text("endpoint")?.unwrap_or_default();
         let region = text("region")?.unwrap_or_else(|| "eu-west-2".to_owned());
         let access_key = text("access_key")?.unwrap_or_default();
-        let secret = fields.take_text("secret_key").map(Secret::decode);
-        let secret = secret.transpose()?;
-        let file = fields.take_text("secret_key_file").map(string);
-        let file = file.transpose()?;
+        let one_secret_key = secret_key(&mut fields, node, directory)?;
         let cloud = CloudSettings::take(&mut fields, node, directory)?;
         fields.finish(&[])?;
         if region.is_empty() {
@@ -63,22 +60,7 @@ impl Kind for OutscaleConfig {
         if access_key.is_empty() {
             return error_at(node, "outscale SD configuration requires access_key");
         }
-        let secret_key = match (secret, file) {
-            (None, None) => {
-                return error_at(
-                    node,
-                    "one of secret_key & secret_key_file must be configured",
-                );
-            }
-            (Some(_), Some(_)) => {
-                return error_at(
-                    node,
-                    "at most one of secret_key & secret_key_file must be configured",
-                );
-            }
-            (Some(secret), None) => Source::Inline(secret),
-            (None, Some(file)) => Source::File(directory.join(file)),
-        };
+        let secret_key = one_secret_key()?;
         if endpoint.is_empty() {
             endpoint = format!("https://api.{region}.outscale.com/api/v1");
         }

@@ -14,7 +14,7 @@ use reqwest::header::{HeaderMap, HeaderName};
 use serde::de::DeserializeOwned;
 
 use super::api_client::ApiClient;
-use super::cloud::{CloudSettings, PAGES_MAX, group};
+use super::cloud::{CloudSettings, PAGES_MAX, group, secret_key};
 use super::kind::Kind;
 use super::periodic::{Periodic, Refresh};
 use super::{Discovery, DiscoveryError, Failures, TargetGroup};
@@ -113,14 +113,7 @@ impl Kind for ScalewayConfig {
         let access_key = text("access_key", "")?;
         let name_filter = text("name_filter", "")?;
         let tags_filter = fields.read("tags_filter", strings)?.unwrap_or_default();
-        let secret = fields
-            .take_text("secret_key")
-            .map(Secret::decode)
-            .transpose()?;
-        let file = fields
-            .take_text("secret_key_file")
-            .map(string)
-            .transpose()?;
+        let one_secret_key = secret_key(&mut fields, node, directory)?;
         let cloud = CloudSettings::take(&mut fields, node, directory)?;
         fields.finish(&[])?;
         let Some(role) = role else {
@@ -129,22 +122,7 @@ impl Kind for ScalewayConfig {
         if project_id.is_empty() {
             return error_at(node, "project_id is mandatory");
         }
-        let secret_key = match (secret, file) {
-            (None, None) => {
-                return error_at(
-                    node,
-                    "one of secret_key & secret_key_file must be configured",
-                );
-            }
-            (Some(_), Some(_)) => {
-                return error_at(
-                    node,
-                    "at most one of secret_key & secret_key_file must be configured",
-                );
-            }
-            (Some(secret), None) => Source::Inline(secret),
-            (None, Some(file)) => Source::File(directory.join(file)),
-        };
+        let secret_key = one_secret_key()?;
         if access_key.is_empty() {
             return error_at(node, "access_key is mandatory");
         }

@@ -11,13 +11,13 @@ use futures::{FutureExt as _, try_join};
 
 use self::api::EcsApi;
 use self::targets::{ClusterTasks, targets};
-use super::AwsSettings;
 use super::api::AwsClient;
-use crate::config::decode::{Fields, integer, strings};
-use crate::config::write::{Entries, Yaml};
+use super::managed::ManagedSettings;
+use crate::config::ConfigError;
+use crate::config::decode::Fields;
+use crate::config::write::Entries;
 use crate::config::yaml::Node;
-use crate::config::{ConfigError, render};
-use crate::discovery::kind::{Kind, render_interval};
+use crate::discovery::kind::Kind;
 use crate::discovery::periodic::{Periodic, Refresh};
 use crate::discovery::{Discovery, DiscoveryError, Failures, LabelMap, TargetGroup};
 use crate::environment::Environment;
@@ -27,45 +27,20 @@ pub(super) const REQUEST_CONCURRENCY: i64 = 20;
 
 /// One entry of `ecs_sd_configs`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct EcsConfig {
-    /// What all services of Amazon have.
-    pub aws: AwsSettings,
-    /// The ARNs of the clusters that count; all if there is none.
-    pub clusters: Vec<String>,
-    /// How many questions of one kind are asked at the same time.
-    pub request_concurrency: i64,
-}
+pub struct EcsConfig(pub ManagedSettings);
 
 impl Kind for EcsConfig {
     const NAME: &'static str = "ecs";
 
     fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "aws.plain")?;
-        let config = Self {
-            clusters: fields.read("clusters", strings)?.unwrap_or_default(),
-            request_concurrency: fields
-                .read("request_concurrency", integer)?
-                .unwrap_or(REQUEST_CONCURRENCY),
-            aws: AwsSettings::take(&mut fields, node, directory)?,
-        };
+        let settings = ManagedSettings::take(&mut fields, node, directory, REQUEST_CONCURRENCY)?;
         fields.finish(&[])?;
-        Ok(config)
+        Ok(Self(settings))
     }
 
     fn render(&self, entries: &mut Entries) {
-        entries
-            .text("region", &self.aws.region)
-            .text("endpoint", &self.aws.endpoint);
-        self.aws.render_credentials(entries);
-        let clusters = self.clusters.iter().cloned().map(Yaml::Text);
-        entries.list_if_set("clusters", clusters.collect());
-        self.aws.render_port(entries);
-        render_interval(entries, self.aws.refresh_interval);
-        if self.request_concurrency != 0 {
-            let concurrency = Yaml::Raw(self.request_concurrency.to_string());
-            entries.put("request_concurrency", concurrency);
-        }
-        render::http(entries, &self.aws.http);
+        self.0.render(entries, None);
     }
 
     fn discovery(&self, failures: Failures) -> Result<Box<dyn Discovery>, DiscoveryError> {
@@ -81,18 +56,18 @@ impl EcsConfig {
         failures: Failures,
     ) -> Result<Box<dyn Discovery>, DiscoveryError> {
         let discovery = EcsDiscovery {
-            client: AwsClient::new(&self.aws, environment)?,
-            config: self.clone(),
+            client: AwsClient::new(&self.0.aws, environment)?,
+            settings: self.0.clone(),
             failures,
         };
-        Ok(Periodic::boxed(self.aws.refresh_interval, discovery))
+        Ok(Periodic::boxed(self.0.aws.refresh_interval, discovery))
     }
 }
 
 #[derive(Debug)]
 struct EcsDiscovery {
     client: AwsClient,
-    config: EcsConfig,
+    settings: ManagedSettings,
     failures: Failures,
 }
 
@@ -103,13 +78,11 @@ impl Refresh for EcsDiscovery {
         let ec2 = self.client.other_service("EC2", "ec2").await?;
         let api = EcsApi {
             client: &self.client,
-            concurrency: usize::try_from(self.config.request_concurrency)
-                .unwrap_or(usize::MAX)
-                .max(1),
+            concurrency: self.settings.concurrency(),
             ecs: &ecs,
             ec2: &ec2,
         };
-        let mut arns = self.config.clusters.clone();
+        let mut arns = self.settings.clusters.clone();
         if arns.is_empty() {
             arns = api.list_clusters().await?;
         }
@@ -131,7 +104,7 @@ impl Refresh for EcsDiscovery {
         let mut found = Vec::new();
         for described in join_all(described).await {
             match described {
-                Ok(cluster) => found.extend(targets(&cluster, &ecs.region, self.config.aws.port)),
+                Ok(cluster) => found.extend(targets(&cluster, &ecs.region, self.settings.aws.port)),
                 Err(error) => {
                     self.failures.count();
                     tracing::error!(discovery = "ecs", %error, "cannot describe a cluster; it is left out");

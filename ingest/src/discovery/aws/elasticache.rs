@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream, try_join};
 
 use super::api::{AwsClient, Service};
-use super::managed::{ManagedSettings, ask, ask_for_all, items, parameters, text};
+use super::managed::{
+    ManagedSettings, REQUEST_CONCURRENCY, ask, ask_for_all, items, parameters, text,
+};
 use crate::config::ConfigError;
 use crate::config::decode::Fields;
 use crate::config::write::Entries;
@@ -31,7 +33,7 @@ impl Kind for ElasticacheConfig {
 
     fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "aws.plain")?;
-        let settings = ManagedSettings::take(&mut fields, node, directory)?;
+        let settings = ManagedSettings::take(&mut fields, node, directory, REQUEST_CONCURRENCY)?;
         fields.finish(&[])?;
         Ok(Self(settings))
     }

@@ -1,4 +1,4 @@
-//! What the kinds for services that Amazon runs for its users have in common: settings, and labels out of XML.
+//! What the kinds for services that Amazon runs for its users have in common: settings, and labels out of XML. The settings are those of ECS, too.
 
 use std::path::Path;
 
@@ -16,7 +16,7 @@ use crate::discovery::labels::sanitized;
 use crate::discovery::xml::{self, Element};
 use crate::discovery::{DiscoveryError, LabelMap};
 
-/// Questions at the same time, by default.
+/// Questions at the same time, by default; ECS has another number.
 pub(super) const REQUEST_CONCURRENCY: i64 = 10;
 
 /// The settings that each of these kinds has.
@@ -31,16 +31,18 @@ pub struct ManagedSettings {
 }
 
 impl ManagedSettings {
+    /// Takes the settings, with the number of questions at the same time where there is none.
     pub(super) fn take(
         fields: &mut Fields<'_>,
         node: &Node,
         directory: &Path,
+        request_concurrency: i64,
     ) -> Result<Self, ConfigError> {
         Ok(Self {
             clusters: fields.read("clusters", strings)?.unwrap_or_default(),
             request_concurrency: fields
                 .read("request_concurrency", integer)?
-                .unwrap_or(REQUEST_CONCURRENCY),
+                .unwrap_or(request_concurrency),
             aws: AwsSettings::take(fields, node, directory)?,
         })
     }

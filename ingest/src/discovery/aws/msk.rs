@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 
 use super::api::{AwsClient, Service};
-use super::managed::ManagedSettings;
+use super::managed::{ManagedSettings, REQUEST_CONCURRENCY};
 use crate::config::ConfigError;
 use crate::config::decode::Fields;
 use crate::config::write::Entries;
@@ -34,7 +34,7 @@ impl Kind for MskConfig {
 
     fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "aws.plain")?;
-        let settings = ManagedSettings::take(&mut fields, node, directory)?;
+        let settings = ManagedSettings::take(&mut fields, node, directory, REQUEST_CONCURRENCY)?;
         fields.finish(&[])?;
         Ok(Self(settings))
     }

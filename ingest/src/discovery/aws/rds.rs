@@ -12,7 +12,8 @@ use self::labels::{CLUSTER_TEXTS, CLUSTER_TIMES, INSTANCE_TEXTS, INSTANCE_TIMES}
 use super::api::{AwsClient, Service};
 use super::ec2::{Filter, filters, rendered};
 use super::managed::{
-    ManagedSettings, ask_for_all, items, parameters, put_tags, put_texts, put_times, text,
+    ManagedSettings, REQUEST_CONCURRENCY, ask_for_all, items, parameters, put_tags, put_texts,
+    put_times, text,
 };
 use crate::config::ConfigError;
 use crate::config::decode::Fields;
@@ -45,7 +46,7 @@ impl Kind for RdsConfig {
         let mut fields = Fields::of(node, "aws.plain")?;
         let config = Self {
             filters: fields.read("filters", filters)?.unwrap_or_default(),
-            settings: ManagedSettings::take(&mut fields, node, directory)?,
+            settings: ManagedSettings::take(&mut fields, node, directory, REQUEST_CONCURRENCY)?,
         };
         fields.finish(&[])?;
         Ok(config)

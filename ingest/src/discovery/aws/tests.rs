@@ -338,7 +338,7 @@ impl Moto {
 fn aws_settings(config: &DiscoveryConfig) -> AwsSettings {
     match config {
         DiscoveryConfig::Ec2(config) => config.aws.clone(),
-        DiscoveryConfig::Ecs(config) => config.aws.clone(),
+        DiscoveryConfig::Ecs(config) => config.0.aws.clone(),
         other => unreachable!("{other:?}"),
     }
 }
