@@ -49,7 +49,10 @@ async fn the_table_appears_with_the_first_exemplar_and_its_marks_follow_them() {
 #[tokio::test]
 async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
     let mut archive = Archive::new();
-    let now_ms = chrono::Utc::now().timestamp_millis();
+    // Objects in memory are as old as the clock says, so the day must be closed by the clock as well as by the samples.
+    let closed_ms = chrono::Utc::now()
+        .timestamp_millis()
+        .max(NOON_MS + 48 * HOUR_MS);
     let compactor = archive.compactor(options());
     for i in 0..5 {
         archive
@@ -59,16 +62,13 @@ async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
     }
     let before = archive.exemplars_table().await;
     assert_eq!(before.files.len(), 5);
-    compactor
-        .run_once(&at(now_ms.max(NOON_MS + 48 * HOUR_MS)))
-        .await
-        .unwrap();
+    compactor.run_once(&at(closed_ms)).await.unwrap();
     let after = archive.exemplars_table().await;
     let levels: Vec<u8> = after.files.values().map(|file| file.level).collect();
     assert_eq!(levels, [2]);
     archive.check_exactly_once().await;
-    let later = now_ms.max(NOON_MS + 50 * HOUR_MS);
-    compactor.run_once(&at(later)).await.unwrap();
+    let later_ms = closed_ms + 2 * HOUR_MS;
+    compactor.run_once(&at(later_ms)).await.unwrap();
     for file in before.files.values() {
         let key = file.key(&before.root);
         assert!(
