@@ -117,7 +117,7 @@ impl ByteSize {
                 .unwrap_or(rest.len());
             let unit = &rest[..end];
             if unit.is_empty() {
-                return Err(format!("units: missing unit in {text}"));
+                return Err(format!("units: unknown unit  in {text}"));
             }
             let power = SIZE_PREFIXES
                 .iter()
@@ -215,7 +215,7 @@ mod tests {
         }
         assert_eq!(
             ByteSize::parse("100").unwrap_err(),
-            "units: missing unit in 100"
+            "units: unknown unit  in 100"
         );
         assert_eq!(
             ByteSize::parse("5XB").unwrap_err(),

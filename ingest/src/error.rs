@@ -35,6 +35,14 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+    /// A log could not be opened.
+    #[error("can't create json log file: open {path}: {source}")]
+    OpenLog {
+        /// The file.
+        path: String,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// An HTTP client could not be made.
     #[error("error creating HTTP client for {owner}: {reason}")]
     Client {
@@ -93,6 +101,7 @@ impl Error {
         match self {
             Self::Config(_)
             | Self::ReadFile { .. }
+            | Self::OpenLog { .. }
             | Self::Client { .. }
             | Self::Discovery { .. }
             | Self::UnknownPool(_) => ErrorKind::Invalid,

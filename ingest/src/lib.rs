@@ -11,17 +11,20 @@
 pub mod config;
 pub mod discovery;
 pub mod duration;
+mod environment;
 pub mod error;
 pub mod exposition;
 pub mod forward;
 mod http_client;
+mod identity;
 pub mod names;
 pub mod push;
 pub mod relabel;
 pub mod scrape;
+mod sigv4;
 pub mod sink;
 
 pub use config::Config;
 pub use error::{Error, ErrorKind, Result};
-pub use scrape::{ScrapeManager, ScrapeOptions};
+pub use scrape::{ScrapeManager, ScrapeOptions, StartTimestamps};
 pub use sink::SampleSink;

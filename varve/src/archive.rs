@@ -67,7 +67,7 @@ pub(crate) struct QueryLimits {
 pub(crate) struct Features {
     /// Experimental parts of PromQL, by Prometheus's names: promql-experimental-functions, promql-duration-expr,
     /// promql-extended-range-selectors, promql-binop-fill-modifiers, promql-delayed-name-removal, use-start-timestamps; of
-    /// ingestion: st-storage, otlp-deltatocumulative, otlp-native-delta-ingestion
+    /// ingestion: st-storage, created-timestamp-zero-ingestion, otlp-deltatocumulative, otlp-native-delta-ingestion
     #[arg(
         long = "enable-feature",
         env = "VARVE_ENABLE_FEATURE",
@@ -94,6 +94,7 @@ impl Features {
                 "use-start-timestamps" => use_start_timestamps = true,
                 // About ingestion, or what Varve does in any case.
                 "st-storage"
+                | "created-timestamp-zero-ingestion"
                 | "native-histograms"
                 | "exemplar-storage"
                 | "otlp-deltatocumulative"

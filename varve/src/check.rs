@@ -19,6 +19,10 @@ pub(crate) struct CheckArguments {
 enum What {
     /// Check configuration files (prometheus.yml)
     Config {
+        /// Only the files themselves, not whether the files exist that they name
+        #[arg(long)]
+        syntax_only: bool,
+
         /// The files
         #[arg(required = true)]
         files: Vec<PathBuf>,
@@ -26,13 +30,15 @@ enum What {
 }
 
 pub(crate) fn run(arguments: &CheckArguments) -> Result<(), Failure> {
-    let What::Config { files } = &arguments.what;
+    let What::Config { syntax_only, files } = &arguments.what;
     let mut failed = false;
     for file in files {
         let name = file.display();
         output::line(&format!("Checking {name}"))?;
         let checked = Config::load(file).and_then(|config| {
-            check_clients(&config)?;
+            if !syntax_only {
+                check_clients(&config)?;
+            }
             Ok(config)
         });
         match checked {

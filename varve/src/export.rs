@@ -1,7 +1,7 @@
 //! `varve export`: an archive's samples in the formats of others.
 
 use std::io::{BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use futures::{StreamExt, TryStreamExt};
@@ -150,18 +150,38 @@ async fn openmetrics(
     Ok(())
 }
 
-/// The file has its name when it is complete.
+/// The file has its name when it is complete, and nothing is left of one that failed.
 async fn parquet(
     engine: &Engine,
     matchers: Vec<Matcher>,
-    (min_ms, max_ms): (i64, i64),
+    range_ms: (i64, i64),
     file: PathBuf,
 ) -> Result<(), Failure> {
     let mut partial = file.clone().into_os_string();
     partial.push(".partial");
     let partial = PathBuf::from(partial);
-    let failed = |error: std::io::Error| Failure::error(format!("{}: {error}", partial.display()));
-    let out = BufWriter::new(std::fs::File::create(&partial).map_err(failed)?);
+    let written = parquet_rows(engine, matchers, range_ms, &partial).await;
+    let named = written.and_then(|rows| {
+        std::fs::rename(&partial, &file)
+            .map_err(|error| Failure::error(format!("{}: {error}", file.display())))?;
+        Ok(rows)
+    });
+    if named.is_err() {
+        // What went wrong first is what matters.
+        let _ = std::fs::remove_file(&partial);
+    }
+    Ok(output::line(&format!("{} samples written", named?))?)
+}
+
+/// Writes a whole file; gives the number of samples in it.
+async fn parquet_rows(
+    engine: &Engine,
+    matchers: Vec<Matcher>,
+    (min_ms, max_ms): (i64, i64),
+    file: &Path,
+) -> Result<u64, Failure> {
+    let failed = |error: std::io::Error| Failure::error(format!("{}: {error}", file.display()));
+    let out = BufWriter::new(std::fs::File::create(file).map_err(failed)?);
     let mut writer = FlatFileWriter::new(out).map_err(Failure::error)?;
     let mut series = engine.raw_series(SelectorSpec {
         matchers,
@@ -178,9 +198,7 @@ async fn parquet(
         .into_inner()
         .map_err(|error| failed(error.into_error()))?;
     out.sync_all().map_err(failed)?;
-    std::fs::rename(&partial, &file)
-        .map_err(|error| Failure::error(format!("{}: {error}", file.display())))?;
-    Ok(output::line(&format!("{rows} samples written"))?)
+    Ok(rows)
 }
 
 /// When the first of the samples was.

@@ -12,6 +12,7 @@ use varve_storage::exemplar::decode_exemplars;
 use varve_storage::keys::TenantKeys;
 use varve_storage::rows::{SampleRows, SampleSet};
 use varve_storage::store::Store;
+use varve_storage::store::fault::{Fault, FaultStore, RequestClass};
 use varve_storage::wal::{Segment, SegmentContent, encode_segment};
 use varve_storage::{
     Exemplar, Labels, MetricMetadata, MetricType, SampleValue, Series, SeriesRef,
@@ -82,6 +83,25 @@ impl Archive {
             exemplars: BTreeSet::new(),
             next: BTreeMap::new(),
         }
+    }
+
+    /// Runs a compactor that dies right after it has written an object whose key ends so.
+    pub(crate) async fn compactor_dies_after(&self, key_end: &str) {
+        let probe = self.copy().await;
+        let store = FaultStore::new(Arc::clone(&probe.objects));
+        let compactor = probe.compactor_on(Arc::new(store.clone()), options());
+        compactor.run_once(&at(NOON_MS)).await.unwrap();
+        let log = store.log();
+        let last = log
+            .iter()
+            .position(|r| r.class == RequestClass::Put && r.key.ends_with(key_end))
+            .unwrap();
+        let store = FaultStore::new(Arc::clone(&self.objects));
+        for number in last + 1..log.len() + 100 {
+            store.fail_request(number, Fault::Before);
+        }
+        let compactor = self.compactor_on(Arc::new(store), options());
+        compactor.run_once(&at(NOON_MS)).await.unwrap_err();
     }
 
     /// The same archive in a store of its own.

@@ -1,9 +1,6 @@
 //! Exemplars on their way into their table: when there is one, its marks, and what crashes leave.
 
-use std::sync::Arc;
-
 use varve_compactor::CompactorOptions;
-use varve_storage::store::fault::{Fault, FaultStore, RequestClass};
 use varve_table::TableKind;
 
 use crate::archive::{Archive, HOUR_MS, NOON_MS, at, options};
@@ -52,7 +49,10 @@ async fn the_table_appears_with_the_first_exemplar_and_its_marks_follow_them() {
 #[tokio::test]
 async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
     let mut archive = Archive::new();
-    let now_ms = chrono::Utc::now().timestamp_millis();
+    // Objects in memory are as old as the clock says, so the day must be closed by the clock as well as by the samples.
+    let closed_ms = chrono::Utc::now()
+        .timestamp_millis()
+        .max(NOON_MS + 48 * HOUR_MS);
     let compactor = archive.compactor(options());
     for i in 0..5 {
         archive
@@ -62,16 +62,13 @@ async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
     }
     let before = archive.exemplars_table().await;
     assert_eq!(before.files.len(), 5);
-    compactor
-        .run_once(&at(now_ms.max(NOON_MS + 48 * HOUR_MS)))
-        .await
-        .unwrap();
+    compactor.run_once(&at(closed_ms)).await.unwrap();
     let after = archive.exemplars_table().await;
     let levels: Vec<u8> = after.files.values().map(|file| file.level).collect();
     assert_eq!(levels, [2]);
     archive.check_exactly_once().await;
-    let later = now_ms.max(NOON_MS + 50 * HOUR_MS);
-    compactor.run_once(&at(later)).await.unwrap();
+    let later_ms = closed_ms + 2 * HOUR_MS;
+    compactor.run_once(&at(later_ms)).await.unwrap();
     for file in before.files.values() {
         let key = file.key(&before.root);
         assert!(
@@ -89,29 +86,9 @@ async fn files_of_a_closed_day_become_one_and_the_replaced_are_deleted() {
 async fn a_compactor_that_dies_behind_its_exemplars_is_finished_by_the_next() {
     let mut archive = Archive::new();
     archive.fill(3).await;
-    let probe = archive.copy().await;
-    let store = FaultStore::new(Arc::clone(&probe.objects));
-    probe
-        .compactor_on(Arc::new(store.clone()), options())
-        .run_once(&at(NOON_MS))
-        .await
-        .unwrap();
-    let log = store.log();
-    let committed = log.iter().position(|request| {
-        request.class == RequestClass::Put
-            && request
-                .key
-                .ends_with("exemplars/_delta_log/00000000000000000001.json")
-    });
-    let store = FaultStore::new(Arc::clone(&archive.objects));
-    for number in committed.unwrap() + 1..log.len() + 100 {
-        store.fail_request(number, Fault::Before);
-    }
     archive
-        .compactor_on(Arc::new(store), options())
-        .run_once(&at(NOON_MS))
-        .await
-        .unwrap_err();
+        .compactor_dies_after("exemplars/_delta_log/00000000000000000001.json")
+        .await;
     let snapshot = archive.snapshot().await;
     assert_eq!(snapshot.series.wal_marks(), [].into());
     assert_eq!(

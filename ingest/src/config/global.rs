@@ -120,10 +120,7 @@ pub(super) fn name_validation(node: &Node) -> Result<NameValidation, ConfigError
     match string(node)?.as_str() {
         "utf8" => Ok(NameValidation::Utf8),
         "legacy" => Ok(NameValidation::Legacy),
-        other => error_at(
-            node,
-            format!("invalid validation scheme: {other:?}, must be either 'legacy' or 'utf8'"),
-        ),
+        other => error_at(node, format!("unrecognized ValidationScheme: {other:?}")),
     }
 }
 

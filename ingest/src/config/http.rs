@@ -143,6 +143,8 @@ pub struct HttpClientConfig {
     pub follow_redirects: bool,
     /// Whether HTTP/2 may be negotiated.
     pub enable_http2: bool,
+    /// Whether each connection begins with another address of the host. In Prometheus only `remote_write` has this.
+    pub round_robin_dns: bool,
 }
 
 impl Default for HttpClientConfig {
@@ -156,6 +158,7 @@ impl Default for HttpClientConfig {
             tls: TlsConfig::default(),
             follow_redirects: true,
             enable_http2: true,
+            round_robin_dns: false,
         }
     }
 }
@@ -248,6 +251,7 @@ impl HttpClientConfig {
             enable_http2: fields
                 .read_even_null("enable_http2", boolean)?
                 .unwrap_or(true),
+            round_robin_dns: false,
         })
     }
 }
@@ -303,7 +307,7 @@ impl Authorization {
 }
 
 impl TlsConfig {
-    pub(super) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
+    pub(crate) fn decode(node: &Node, directory: &Path) -> Result<Self, ConfigError> {
         let mut fields = Fields::of(node, "config.TLSConfig")?;
         let conflict =
             |name: &str| format!("at most one of {name} and {name}_file must be configured");

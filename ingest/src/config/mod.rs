@@ -39,15 +39,16 @@ pub use self::oauth2::{OAuth2Config, OAuth2Grant};
 pub use self::otlp::{OtlpConfig, TranslationStrategy};
 pub use self::protocol::ScrapeProtocol;
 pub use self::proxy::ProxyConfig;
-pub use self::remote_write::{MetadataConfig, QueueConfig, RemoteWriteConfig, WriteMessage};
+pub use self::remote_write::{
+    AzureAdConfig, CloudAuth, GoogleIamConfig, MetadataConfig, QueueConfig, RemoteWriteConfig,
+    SigV4Config, WriteMessage,
+};
 pub use self::scrape::ScrapeConfig;
 use self::yaml::Node;
 pub use self::yaml::Position;
 use crate::discovery::{TargetGroup, files_matching};
 use crate::error::{Error, Result};
-
-/// Sections of Prometheus's configuration that Varve does not have.
-const UNSUPPORTED: [&str; 1] = ["remote_read"];
+pub use crate::identity::AzureIdentity;
 
 /// A whole configuration.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -176,13 +177,14 @@ impl Config {
                 OtlpConfig::decode(node, config.global.validation)
             })?
             .unwrap_or_default();
-        let (rule_files, mut notes) = passive::take(&mut fields)?;
+        let (rule_files, mut notes) =
+            passive::take(&mut fields, config.global.validation, directory)?;
         config.rule_files = rule_files;
         if !config.global.query_log_file.is_empty() {
             notes.push("global.query_log_file: queries are not logged yet".to_owned());
         }
         config.notes = notes;
-        fields.finish(&UNSUPPORTED)?;
+        fields.finish(&[])?;
         Ok(config)
     }
 

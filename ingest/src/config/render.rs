@@ -267,7 +267,7 @@ pub(crate) fn http(entries: &mut Entries, http: &HttpClientConfig) {
     }
 }
 
-fn tls(entries: &mut Entries, tls: &TlsConfig) {
+pub(crate) fn tls(entries: &mut Entries, tls: &TlsConfig) {
     if *tls == TlsConfig::default() {
         return;
     }

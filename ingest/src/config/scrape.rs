@@ -82,9 +82,6 @@ impl ScrapeConfig {
         }
         let mut fields = Fields::of(node, "config.ScrapeConfig")?;
         let job_name = fields.read("job_name", string)?.unwrap_or_default();
-        if job_name.is_empty() {
-            return error_at(node, "job_name is empty");
-        }
         let (scrape_interval, scrape_timeout) = times(&mut fields, node, global, &job_name)?;
         let (validation, escaping) = naming(&mut fields, node, global)?;
         let histograms = HistogramConfig::take(&mut fields, global)?;
@@ -149,6 +146,9 @@ impl ScrapeConfig {
             job_name,
         };
         fields.finish(&[])?;
+        if config.job_name.is_empty() {
+            return error_at(node, "job_name is empty");
+        }
         Ok(config)
     }
 
@@ -262,7 +262,10 @@ fn naming(
     Ok((validation, escaping))
 }
 
-fn static_groups(node: &Node, check_addresses: bool) -> Result<Vec<TargetGroup>, ConfigError> {
+pub(super) fn static_groups(
+    node: &Node,
+    check_addresses: bool,
+) -> Result<Vec<TargetGroup>, ConfigError> {
     let mut index = 0;
     list(node, |item| {
         if item.is_null() {

@@ -7,6 +7,8 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use granit_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::error::ConfigError;
@@ -177,9 +179,16 @@ impl<'a> Composer<'a> {
         self.count(1, at)?;
         let (value, anchor) = match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let tag = tag.as_deref();
+                let text = match tag
+                    .is_some_and(|t| (t.handle(), t.suffix()) == ("tag:yaml.org,2002:", "binary"))
+                {
+                    true => binary(&text, at)?,
+                    false => text.into_owned(),
+                };
                 let tagged_string = tag.is_some_and(|t| t.is_yaml_core_schema_tag("str"));
                 let value = Value::Scalar {
-                    text: text.into_owned(),
+                    text,
                     plain: style == ScalarStyle::Plain && !tagged_string,
                 };
                 (value, anchor)
@@ -244,6 +253,22 @@ impl<'a> Composer<'a> {
         }
         Ok(entries)
     }
+}
+
+/// What `!!binary` says, which must be text all the same.
+fn binary(encoded: &str, at: Position) -> Result<String, ConfigError> {
+    let bytes: String = encoded.split_ascii_whitespace().collect();
+    let bytes = BASE64.decode(bytes).map_err(|_| {
+        let message = "yaml: !!binary value contains invalid base64 data";
+        ConfigError::new(Some(at), message)
+    })?;
+    String::from_utf8(bytes).map_err(|error| {
+        let message = format!(
+            "yaml: \"{}\" is not valid UTF-8",
+            error.as_bytes().escape_ascii()
+        );
+        ConfigError::new(Some(at), message)
+    })
 }
 
 fn collect_merge(value: Node, merged: &mut Vec<(Key, Node)>) -> Result<(), ConfigError> {

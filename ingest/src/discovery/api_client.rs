@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
@@ -94,6 +95,31 @@ impl ApiClient {
         self.in_time(shown, answer).await
     }
 
+    /// Sends any request, which must be one that may arrive twice. `headers` replace those that every request has. An
+    /// answer with whatever status is an answer.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        url: &str,
+        headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<ApiAnswer, DiscoveryError> {
+        let mut all = self.headers.clone();
+        all.extend(headers);
+        let answer = async {
+            let parsed = Url::parse(url).map_err(|error| failed(url, error.to_string()))?;
+            let request = self.client.request(method, &parsed, all).await?;
+            let request = match body.is_empty() {
+                true => request,
+                false => request.body(body),
+            };
+            let response = request.send().await;
+            let response = response.map_err(|error| failed(url, chain(&error)))?;
+            read_answer(response, url).await
+        };
+        self.in_time(url, answer).await
+    }
+
     async fn in_time(
         &self,
         url: &str,
@@ -151,14 +177,19 @@ fn failed(url: &str, reason: String) -> Error {
 }
 
 impl ApiAnswer {
+    /// The beginning of the body, for messages.
+    pub(crate) fn quoted(&self) -> String {
+        let quoted = self.body.get(..QUOTED_BYTES_MAX).unwrap_or(&self.body);
+        String::from_utf8_lossy(quoted).trim().to_owned()
+    }
+
     /// The body as JSON. `url` is for messages. A status other than 200 is an error that quotes the body.
     pub(crate) fn json<T: DeserializeOwned>(&self, url: &str) -> Result<T, DiscoveryError> {
         if self.status != StatusCode::OK {
-            let quoted = self.body.get(..QUOTED_BYTES_MAX).unwrap_or(&self.body);
             return Err(DiscoveryError::Answer(format!(
                 "{url}: server returned HTTP status {}: {}",
                 self.status,
-                String::from_utf8_lossy(quoted).trim()
+                self.quoted()
             )));
         }
         serde_json::from_slice(&self.body)

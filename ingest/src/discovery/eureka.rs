@@ -1,18 +1,16 @@
 //! Targets from the instances that are registered with Eureka (`eureka_sd_configs`).
 
-mod xml;
-
 use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use reqwest::header::{ACCEPT, HeaderValue};
 
-use self::xml::Element;
 use super::api_client::{ApiClient, PATIENCE};
 use super::kind::{Kind, refresh_interval, render_interval};
 use super::labels::{host_port, sanitized};
 use super::periodic::{Periodic, Refresh};
+use super::xml::{Element, parse as parse_xml};
 use super::{ADDRESS, Discovery, DiscoveryError, Failures, LabelMap, TargetGroup, urls};
 use crate::config::decode::{Fields, error_at, string};
 use crate::config::write::Entries;
@@ -94,7 +92,7 @@ impl Refresh for EurekaDiscovery {
                 answer.status.as_u16()
             )));
         }
-        let parsed = xml::parse(&answer.body).and_then(|applications| targets(&applications));
+        let parsed = parse_xml(&answer.body).and_then(|applications| targets(&applications));
         let targets =
             parsed.map_err(|reason| DiscoveryError::Answer(format!("{:?}: {reason}", self.url)))?;
         Ok(vec![TargetGroup {

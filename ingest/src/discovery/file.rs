@@ -224,11 +224,21 @@ fn stamp(path: &Path) -> Option<Stamp> {
 fn read_groups(path: &Path) -> Result<Vec<TargetGroup>, String> {
     let file = path.display().to_string();
     let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    groups_of(&text, &file)
+}
+
+fn groups_of(text: &str, file: &str) -> Result<Vec<TargetGroup>, String> {
     if file.to_ascii_lowercase().ends_with(".json") {
         // JSON is YAML too, but a `.json` file that only YAML accepts is a mistake.
-        serde_json::from_str::<serde_json::Value>(&text).map_err(|error| error.to_string())?;
+        serde_json::from_str::<serde_json::Value>(text).map_err(|error| error.to_string())?;
     }
-    parse_target_groups(&text, &file).map_err(|error| error.to_string())
+    parse_target_groups(text, file).map_err(|error| error.to_string())
+}
+
+/// Reads a text as a file of that name would be and forgets it: what tests with arbitrary texts call. The number of groups, if it can be read.
+#[doc(hidden)]
+pub fn read_any(text: &str, file: &str) -> Option<usize> {
+    groups_of(text, file).ok().map(|groups| groups.len())
 }
 
 /// The files that a path with a pattern in its last part stands for; one without stands for itself where it exists.

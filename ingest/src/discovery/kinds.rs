@@ -2,51 +2,42 @@
 
 use std::path::Path;
 
+use super::aws::{
+    AwsConfig, Ec2Config, EcsConfig, ElasticacheConfig, LightsailConfig, MskConfig, RdsConfig,
+};
+use super::azure::AzureConfig;
 use super::consul::ConsulConfig;
+use super::digitalocean::DigitalOceanConfig;
 use super::dns::DnsConfig;
 use super::docker::DockerConfig;
 use super::dockerswarm::DockerSwarmConfig;
 use super::eureka::EurekaConfig;
 use super::file::FileConfig;
+use super::gce::GceConfig;
+use super::hetzner::HetznerConfig;
 use super::http::HttpConfig;
+use super::ionos::IonosConfig;
 use super::kind::Kind;
 use super::kubernetes::KubernetesConfig;
+use super::kuma::KumaConfig;
+use super::linode::LinodeConfig;
+use super::marathon::MarathonConfig;
 use super::nomad::NomadConfig;
+use super::oci::OciConfig;
+use super::openstack::OpenStackConfig;
+use super::outscale::OutscaleConfig;
+use super::ovhcloud::OvhCloudConfig;
 use super::puppetdb::PuppetDbConfig;
+use super::scaleway::ScalewayConfig;
+use super::stackit::StackitConfig;
+use super::triton::TritonConfig;
+use super::uyuni::UyuniConfig;
+use super::vultr::VultrConfig;
+use super::zookeeper::{NerveConfig, ServersetConfig};
 use super::{Discovery, DiscoveryError, Failures};
 use crate::config::ConfigError;
 use crate::config::decode::{Fields, error_at, list};
 use crate::config::write::{Entries, Yaml};
-
-/// The kinds that Prometheus has and Varve has not.
-const UNSUPPORTED: &[&str] = &[
-    "aws",
-    "azure",
-    "digitalocean",
-    "ec2",
-    "ecs",
-    "elasticache",
-    "gce",
-    "hetzner",
-    "ionos",
-    "kuma",
-    "lightsail",
-    "linode",
-    "marathon",
-    "msk",
-    "nerve",
-    "oci",
-    "openstack",
-    "outscale",
-    "ovhcloud",
-    "rds",
-    "scaleway",
-    "serverset",
-    "stackit",
-    "triton",
-    "uyuni",
-    "vultr",
-];
 
 macro_rules! kinds {
     ($($variant:ident($settings:ty),)*) => {
@@ -85,7 +76,6 @@ macro_rules! kinds {
                     let found = take::<$settings>(fields, directory)?;
                     all.extend(found.into_iter().map(|settings| Self::$variant(Box::new(settings))));
                 )*
-                refuse_others(fields)?;
                 Ok(all)
             }
 
@@ -99,16 +89,42 @@ macro_rules! kinds {
 }
 
 kinds! {
+    Aws(AwsConfig),
+    Azure(AzureConfig),
     Consul(ConsulConfig),
+    DigitalOcean(DigitalOceanConfig),
     Dns(DnsConfig),
     Docker(DockerConfig),
     DockerSwarm(DockerSwarmConfig),
+    Ec2(Ec2Config),
+    Ecs(EcsConfig),
+    Elasticache(ElasticacheConfig),
     Eureka(EurekaConfig),
     File(FileConfig),
+    Gce(GceConfig),
+    Hetzner(HetznerConfig),
     Http(HttpConfig),
+    Ionos(IonosConfig),
     Kubernetes(KubernetesConfig),
+    Kuma(KumaConfig),
+    Lightsail(LightsailConfig),
+    Linode(LinodeConfig),
+    Marathon(MarathonConfig),
+    Msk(MskConfig),
+    Nerve(NerveConfig),
     Nomad(NomadConfig),
+    Oci(OciConfig),
+    OpenStack(OpenStackConfig),
+    Outscale(OutscaleConfig),
+    OvhCloud(OvhCloudConfig),
     PuppetDb(PuppetDbConfig),
+    Rds(RdsConfig),
+    Scaleway(ScalewayConfig),
+    Serverset(ServersetConfig),
+    Stackit(StackitConfig),
+    Triton(TritonConfig),
+    Uyuni(UyuniConfig),
+    Vultr(VultrConfig),
 }
 
 fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, ConfigError> {
@@ -120,15 +136,6 @@ fn take<K: Kind>(fields: &mut Fields<'_>, directory: &Path) -> Result<Vec<K>, Co
         })
     })?;
     Ok(found.unwrap_or_default())
-}
-
-fn refuse_others(fields: &mut Fields<'_>) -> Result<(), ConfigError> {
-    let supported: Vec<_> = SUPPORTED.iter().map(|kind| field(kind)).collect();
-    let hint = format!(" (there are static_configs, {})", supported.join(", "));
-    for kind in UNSUPPORTED {
-        fields.refuse(&field(kind), &hint)?;
-    }
-    Ok(())
 }
 
 fn field(kind: &str) -> String {

@@ -10,24 +10,45 @@
 //! To add a kind: a file with its settings, which implement [`Kind`](kind::Kind), and a line in `kinds.rs`.
 //! Labels, defaults, checks and messages are Prometheus's.
 
-mod api_client;
+pub(crate) mod api_client;
+mod aws;
+mod azure;
+mod cloud;
 mod consul;
+mod digitalocean;
 mod dns;
 mod docker;
 mod dockerswarm;
 mod eureka;
 mod file;
+mod gce;
+mod hetzner;
 mod http;
+mod ionos;
 mod kind;
 mod kinds;
 mod kubernetes;
+mod kuma;
 mod labels;
+mod linode;
+mod marathon;
 mod metrics;
 mod nomad;
+mod oci;
+mod openstack;
+mod outscale;
+mod ovhcloud;
 mod periodic;
 mod puppetdb;
 mod running;
+mod scaleway;
+mod stackit;
+mod triton;
 mod urls;
+mod uyuni;
+mod vultr;
+mod xml;
+mod zookeeper;
 
 #[cfg(test)]
 pub(crate) mod tests;
@@ -38,7 +59,14 @@ use std::fmt::Debug;
 use async_trait::async_trait;
 use thiserror::Error;
 
+pub use self::aws::{
+    AwsConfig, AwsRole, AwsSettings, Ec2Config, EcsConfig, ElasticacheConfig, Filter as Ec2Filter,
+    LightsailConfig, ManagedSettings, MskConfig, RdsConfig,
+};
+pub use self::azure::AzureConfig;
+pub use self::cloud::CloudSettings;
 pub use self::consul::ConsulConfig;
+pub use self::digitalocean::{DigitalOceanConfig, DigitalOceanRole};
 pub use self::dns::DnsConfig;
 pub use self::docker::DockerConfig;
 pub use self::docker::api::{Filter, HostSettings};
@@ -46,15 +74,33 @@ pub use self::dockerswarm::{DockerSwarmConfig, SwarmRole};
 pub use self::eureka::EurekaConfig;
 pub use self::file::FileConfig;
 pub(crate) use self::file::files_matching;
+#[doc(hidden)]
+pub use self::file::read_any as read_any_file;
+pub use self::gce::GceConfig;
+pub use self::hetzner::{HetznerConfig, HetznerRole};
 pub use self::http::HttpConfig;
+pub use self::ionos::IonosConfig;
 pub use self::kinds::DiscoveryConfig;
 pub use self::kubernetes::{
     AttachMetadata, KubernetesConfig, Role as KubernetesRole, Selector as KubernetesSelector,
 };
+pub use self::kuma::KumaConfig;
+pub use self::linode::LinodeConfig;
+pub use self::marathon::MarathonConfig;
 pub use self::metrics::{DiscoveryMetrics, Failures};
 pub use self::nomad::NomadConfig;
+pub use self::oci::{OciAuth, OciConfig, OciKey};
+pub use self::openstack::{OpenStackConfig, OpenStackRole};
+pub use self::outscale::OutscaleConfig;
+pub use self::ovhcloud::{OvhCloudConfig, OvhService};
 pub use self::puppetdb::PuppetDbConfig;
 pub use self::running::{Discoveries, Subscription};
+pub use self::scaleway::{ScalewayConfig, ScalewayRole};
+pub use self::stackit::StackitConfig;
+pub use self::triton::{TritonConfig, TritonRole};
+pub use self::uyuni::UyuniConfig;
+pub use self::vultr::VultrConfig;
+pub use self::zookeeper::{NerveConfig, ServersetConfig, ZookeeperSettings};
 use crate::error::Error;
 
 /// The label that holds a target's address.

@@ -12,9 +12,11 @@
 //! [`Parser::next`] yields [`Entry`]s; [`Parser::labels`] and [`Parser::exemplar`] decode what belongs to the last series. Messages are read in
 //! place, field by field. Classic histograms become native ones on the way, where that is asked for.
 
+mod created;
 mod decode;
 mod failure;
 mod media_type;
+mod native;
 mod nhcb;
 mod number;
 mod openmetrics;
@@ -29,6 +31,8 @@ use thiserror::Error;
 use varve_storage::MetricType;
 
 pub use self::decode::{ParsedExemplar, repeated_name};
+pub(crate) use self::native::checked;
+pub use self::native::{Observations, coarsen};
 pub use self::parser::Parser;
 pub use self::read::{Details, Exposed, ReadOptions, Visitor, read};
 
@@ -135,5 +139,7 @@ impl Format {
     }
 }
 
+#[cfg(test)]
+mod notes;
 #[cfg(test)]
 mod tests;

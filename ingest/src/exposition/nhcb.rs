@@ -11,7 +11,7 @@ use varve_storage::histogram::ClassicHistogram;
 use varve_storage::{METRIC_NAME, MetricType, SampleValue};
 
 use super::number::parse_go_float;
-use super::read::{Details, Exposed, ReadOptions, Visitor};
+use super::read::{Details, Exposed, ReadOptions, Visitor, created};
 use super::{Entry, ExpositionError, Format, ParsedExemplar, Parser, Sample};
 
 /// The series of one histogram, as far as they have come.
@@ -22,6 +22,7 @@ struct Gathered {
     histogram: ClassicHistogram,
     exemplars: Vec<ParsedExemplar>,
     timestamp_ms: Option<i64>,
+    start_timestamp_ms: i64,
 }
 
 impl Details for Gathered {
@@ -32,9 +33,7 @@ impl Details for Gathered {
     /// Those with a time: without one, two of them could not be told from one that is repeated.
     fn exemplars(&self) -> Vec<ParsedExemplar> {
         let timed = self.exemplars.iter().filter(|e| e.timestamp_ms.is_some());
-        let mut timed: Vec<_> = timed.cloned().collect();
-        timed.sort_by_key(|exemplar| exemplar.timestamp_ms);
-        timed
+        timed.cloned().collect()
     }
 }
 
@@ -66,6 +65,8 @@ pub(super) fn read<V: Visitor>(
     visitor: &mut V,
 ) -> Result<(), V::Error> {
     let mut parser = Parser::new(body, format);
+    let mut created = created(&parser, options);
+    let mut comments = 0;
     let mut family: (Vec<u8>, MetricType) = (Vec::new(), MetricType::Unknown);
     let mut gathered: Option<Gathered> = None;
     // No series is expected, because the labels of each are needed.
@@ -81,13 +82,22 @@ pub(super) fn read<V: Visitor>(
                 continue;
             }
         };
+        if created.is_some() && parser.is_created() {
+            continue;
+        }
+        // To Prometheus a comment ends a histogram, which goes on as another one behind it.
+        if std::mem::replace(&mut comments, parser.comments) != parser.comments {
+            emit(gathered.take(), visitor)?;
+        }
+        let start_ms = created.as_mut().map(|c| c.start_timestamp_ms(&parser));
+        let start_ms = start_ms.unwrap_or(NO_START_MS);
         let classic = match family.1 {
             MetricType::Histogram => classic_part(&parser, &family.0)?,
             _ => None,
         };
         let Some((part, bound, labels)) = classic else {
             emit(gathered.take(), visitor)?;
-            hand_on(&sample, &parser, visitor)?;
+            hand_on(&sample, start_ms, &parser, visitor)?;
             continue;
         };
         if gathered.as_ref().is_some_and(|g| g.labels != labels) {
@@ -98,6 +108,7 @@ pub(super) fn read<V: Visitor>(
             histogram: ClassicHistogram::default(),
             exemplars: Vec::new(),
             timestamp_ms: sample.timestamp_ms,
+            start_timestamp_ms: start_ms,
         });
         histogram.exemplars.extend(parser.exemplar());
         // A contradiction is remembered by the histogram and told at its end.
@@ -110,7 +121,7 @@ pub(super) fn read<V: Visitor>(
             }
         };
         if options.classic_histograms {
-            hand_on(&sample, &parser, visitor)?;
+            hand_on(&sample, start_ms, &parser, visitor)?;
         }
     }
     emit(gathered.take(), visitor)
@@ -146,14 +157,16 @@ fn classic_part(
 
 fn hand_on<V: Visitor>(
     sample: &Sample<'_>,
+    start_ms: i64,
     parser: &Parser<'_>,
     visitor: &mut V,
 ) -> Result<(), V::Error> {
     let exposed = Exposed {
         series: sample.series,
         value: SampleValue::Float(sample.value),
+        observations: None,
         timestamp_ms: sample.timestamp_ms,
-        start_timestamp_ms: NO_START_MS,
+        start_timestamp_ms: start_ms,
         expected: false,
     };
     visitor.sample(&exposed, parser)
@@ -177,8 +190,9 @@ fn emit<V: Visitor>(gathered: Option<Gathered>, visitor: &mut V) -> Result<(), V
     let exposed = Exposed {
         series: &series,
         value: SampleValue::Histogram(Arc::new(histogram)),
+        observations: None,
         timestamp_ms: gathered.timestamp_ms,
-        start_timestamp_ms: NO_START_MS,
+        start_timestamp_ms: gathered.start_timestamp_ms,
         expected: false,
     };
     visitor.sample(&exposed, &gathered)

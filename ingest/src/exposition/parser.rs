@@ -2,11 +2,13 @@
 
 use std::ops::Range;
 
-use memchr::memchr2;
 use varve_storage::MetricType;
 
 use super::failure::State;
 use super::{Entry, ExpositionError, Format};
+
+/// Labels that one series or exemplar may be exposed with: far above what can be stored, for rules may drop most of them.
+pub(super) const EXPOSED_LABELS_MAX: usize = 10_000;
 
 /// A walk over one exposition.
 #[derive(Debug)]
@@ -19,6 +21,10 @@ pub struct Parser<'a> {
     pub(super) start: usize,
     /// The type of the last `# TYPE`; it decides how `le` and `quantile` are written.
     pub(super) kind: MetricType,
+    /// The length of the name in the last metadata.
+    pub(super) family_length: usize,
+    /// Comments so far that say nothing.
+    pub(super) comments: usize,
     /// The metric name of the last series; `None` before one was found.
     pub(super) name: Option<Range<usize>>,
     /// Names and values (without quotes, with escapes) of the last series' labels.
@@ -37,24 +43,45 @@ pub(super) struct RawExemplar {
     pub(super) timestamp_ms: Option<i64>,
 }
 
+/// What a byte may be; looked up, because names and values are most of what is read.
+const CLASSES: [u8; 256] = classes();
+const LABEL_START: u8 = 1;
+const LABEL: u8 = 2;
+const NAME: u8 = 4;
+/// What ends a quoted text or may not be there.
+const SPECIAL: u8 = 8;
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        classes[byte] = match b {
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' => LABEL_START | LABEL | NAME,
+            b'0'..=b'9' => LABEL | NAME,
+            b':' => NAME,
+            b'"' | b'\\' | b'\n' | 0 => SPECIAL,
+            _ => 0,
+        };
+        byte += 1;
+    }
+    classes
+}
+
+fn is(byte: u8, class: u8) -> bool {
+    CLASSES[usize::from(byte)] & class != 0
+}
+
 pub(super) fn is_blank(byte: u8) -> bool {
     byte == b' ' || byte == b'\t'
 }
 
 fn is_label_start(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
-
-fn is_label_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || byte == b'_'
+    is(byte, LABEL_START)
 }
 
 pub(super) fn is_name_start(byte: u8) -> bool {
     is_label_start(byte) || byte == b':'
-}
-
-fn is_name_byte(byte: u8) -> bool {
-    is_label_byte(byte) || byte == b':'
 }
 
 /// Which label list is being read.
@@ -73,6 +100,8 @@ impl<'a> Parser<'a> {
             at: 0,
             start: 0,
             kind: MetricType::Unknown,
+            family_length: 0,
+            comments: 0,
             name: None,
             labels: Vec::new(),
             exemplar: None,
@@ -92,6 +121,19 @@ impl<'a> Parser<'a> {
             // Messages are not walked by this parser.
             Format::Protobuf => Ok(None),
         }
+    }
+
+    /// The name of the last series that was not the expected one, as it is written.
+    pub(super) fn name(&self) -> &'a [u8] {
+        let name = self.name.clone().unwrap_or_default();
+        self.input.get(name).unwrap_or_default()
+    }
+
+    /// The other labels of that series, as they are written.
+    pub(super) fn raw_labels(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> {
+        let bytes = |range: &Range<usize>| self.input.get(range.clone()).unwrap_or_default();
+        let labels = self.labels.iter();
+        labels.map(move |(name, value)| (bytes(name), bytes(value)))
     }
 
     pub(super) fn byte(&self) -> Option<u8> {
@@ -140,10 +182,15 @@ impl<'a> Parser<'a> {
         if !self.byte().is_some_and(is_name_start) {
             return None;
         }
-        while self.byte().is_some_and(is_name_byte) {
-            self.at += 1;
-        }
+        self.skip_class(NAME);
         Some(start..self.at)
+    }
+
+    /// Steps over all bytes of a class.
+    fn skip_class(&mut self, class: u8) {
+        let rest = self.rest();
+        let length = rest.iter().position(|byte| !is(*byte, class));
+        self.at += length.unwrap_or(rest.len());
     }
 
     /// Steps over a quoted text and gives what stands between the quotes. Without a closing quote, or at a byte that
@@ -153,15 +200,22 @@ impl<'a> Parser<'a> {
         let mut at = start;
         loop {
             let rest = self.input.get(at..)?;
-            let length = memchr2(b'"', b'\\', rest)?;
-            let plain = &rest[..length];
-            if (!nul && plain.contains(&0)) || (!line_break && plain.contains(&b'\n')) {
-                return None;
-            }
-            at += length;
-            if self.input.get(at) == Some(&b'"') {
-                self.at = at + 1;
-                return Some(start..at);
+            at += rest.iter().position(|byte| is(*byte, SPECIAL))?;
+            match self.input.get(at)? {
+                b'"' => {
+                    self.at = at + 1;
+                    return Some(start..at);
+                }
+                b'\\' => {}
+                0 if nul => {
+                    at += 1;
+                    continue;
+                }
+                b'\n' if line_break => {
+                    at += 1;
+                    continue;
+                }
+                _ => return None,
             }
             // A backslash goes with the byte after it.
             if matches!(self.input.get(at + 1), None | Some(b'\n' | 0)) {
@@ -178,7 +232,10 @@ impl<'a> Parser<'a> {
             _ => self.take_name(),
         };
         match range {
-            Some(range) => Ok(&self.input[range]),
+            Some(range) => {
+                self.family_length = range.len();
+                Ok(&self.input[range])
+            }
             None => Err(self.unexpected(
                 &format!("expected metric name after {keyword}"),
                 State::Family,
@@ -221,9 +278,7 @@ impl<'a> Parser<'a> {
                 Some(b'"') => self.take_quoted(false, braces == Braces::Series),
                 Some(byte) if is_label_start(byte) => {
                     let start = self.at;
-                    while self.byte().is_some_and(is_label_byte) {
-                        self.at += 1;
-                    }
+                    self.skip_class(LABEL);
                     Some(start..self.at)
                 }
                 _ => None,
@@ -268,6 +323,12 @@ impl<'a> Parser<'a> {
                 return Err(self.failure(format!(
                     "invalid UTF-8 label value: {}",
                     self.shown(start, self.at)
+                )));
+            }
+            if labels.len() == EXPOSED_LABELS_MAX {
+                return Err(self.failure(format!(
+                    "more than {EXPOSED_LABELS_MAX} labels while parsing: {}",
+                    self.shown(self.start, self.at)
                 )));
             }
             labels.push((name, value));

@@ -3,7 +3,8 @@
 use varve_storage::SampleValue;
 use varve_storage::columns::NO_START_MS;
 
-use super::{Entry, ExpositionError, Format, ParsedExemplar, Parser, nhcb, protobuf};
+use super::created::{Created, has_start};
+use super::{Entry, ExpositionError, Format, Observations, ParsedExemplar, Parser, nhcb, protobuf};
 
 /// What is read of histograms.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub struct ReadOptions {
     /// Whether classic histograms become native ones with custom bounds. The classic series are then left out, unless
     /// `classic_histograms` says otherwise.
     pub convert_classic_histograms: bool,
-    /// Whether start timestamps are read.
+    /// Whether start timestamps are read. The `_created` lines of OpenMetrics are then no series.
     pub start_timestamps: bool,
 }
 
@@ -24,8 +25,10 @@ pub struct ReadOptions {
 pub struct Exposed<'a> {
     /// Bytes that stand for the series in this exposition and in no other way.
     pub series: &'a [u8],
-    /// The value. In texts every NaN has the bits [`super::NORMAL_NAN`].
+    /// The value. In texts every NaN has the bits [`super::NORMAL_NAN`]. A histogram is not checked yet but for its spans.
     pub value: SampleValue,
+    /// What a histogram with integer counts is checked against; see [`Observations::check`].
+    pub observations: Option<Observations>,
     /// The time, where the exposition gives one; ms since the epoch.
     pub timestamp_ms: Option<i64>,
     /// Since when it is counted, in ms; [`NO_START_MS`] where that is not known.
@@ -86,20 +89,35 @@ pub fn read<V: Visitor>(
         _ => {}
     }
     let mut parser = Parser::new(body, format);
-    while let Some(entry) = parser.next(visitor.expected())? {
+    let mut created = created(&parser, options);
+    loop {
+        // Start timestamps are found by labels, which only lexing gives.
+        let lexes = created.is_some() && has_start(parser.kind);
+        let expected: &[u8] = if lexes { &[] } else { visitor.expected() };
+        let Some(entry) = parser.next(expected)? else {
+            return Ok(());
+        };
         match entry {
+            Entry::Series(_) if lexes && parser.is_created() => {}
             Entry::Series(sample) => {
+                let start_ms = created.as_mut().map(|c| c.start_timestamp_ms(&parser));
                 let exposed = Exposed {
                     series: sample.series,
                     value: SampleValue::Float(sample.value),
+                    observations: None,
                     timestamp_ms: sample.timestamp_ms,
-                    start_timestamp_ms: NO_START_MS,
-                    expected: sample.expected,
+                    start_timestamp_ms: start_ms.unwrap_or(NO_START_MS),
+                    expected: sample.expected || (lexes && visitor.expected() == sample.series),
                 };
                 visitor.sample(&exposed, &parser)?;
             }
             entry => visitor.metadata(&entry),
         }
     }
-    Ok(())
+}
+
+/// Where the start timestamps of a text come from, if it can have some and they are wanted.
+pub(super) fn created<'a>(parser: &Parser<'a>, options: &ReadOptions) -> Option<Created<'a>> {
+    let wanted = options.start_timestamps && parser.format == Format::OpenMetrics;
+    wanted.then(|| Created::new(parser))
 }

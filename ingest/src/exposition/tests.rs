@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 mod quirks;
+mod starts;
 
 use proptest::prelude::*;
 

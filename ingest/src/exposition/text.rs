@@ -49,6 +49,7 @@ impl<'a> Parser<'a> {
             _ => None,
         };
         let Some(keyword) = keyword else {
+            self.comments += 1;
             self.take_line();
             return Ok(None);
         };

@@ -5,11 +5,13 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use reqwest::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Method, StatusCode};
+use reqwest::{Method, StatusCode, Url};
 use tokio::sync::watch;
 
 use super::metrics::{ForwardMetrics, add};
+use super::proof::Proof;
 use crate::config::{RemoteWriteConfig, WriteMessage};
+use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::http_client::{HttpClient, chain};
 
@@ -32,6 +34,8 @@ pub(super) enum Sent {
 pub(super) struct ReceiverClient {
     config: Arc<RemoteWriteConfig>,
     client: HttpClient,
+    proof: Option<Proof>,
+    url: Url,
     headers: HeaderMap,
     metrics: Arc<ForwardMetrics>,
     stop: watch::Receiver<bool>,
@@ -49,6 +53,16 @@ impl ReceiverClient {
         config: &Arc<RemoteWriteConfig>,
         metrics: &Arc<ForwardMetrics>,
         stop: watch::Receiver<bool>,
+    ) -> Result<Self> {
+        Self::with_environment(config, metrics, stop, Environment::default())
+    }
+
+    /// The same with other environment variables than those of the process.
+    pub(super) fn with_environment(
+        config: &Arc<RemoteWriteConfig>,
+        metrics: &Arc<ForwardMetrics>,
+        stop: watch::Receiver<bool>,
+        environment: Environment,
     ) -> Result<Self> {
         let owner = format!("remote write to {}", config.label());
         let mut headers = HeaderMap::new();
@@ -72,9 +86,18 @@ impl ReceiverClient {
             "x-prometheus-remote-write-version",
             HeaderValue::from_static(version),
         );
+        let wrong = |reason| Error::Client {
+            owner: owner.clone(),
+            reason,
+        };
+        let auth = config.cloud_auth.as_ref();
+        let proof = auth.map(|auth| Proof::of(auth, environment));
+        let proof = proof.transpose().map_err(wrong)?;
+        let url = proof.as_ref().map(|proof| proof.url(&config.url));
         Ok(Self {
-            client: HttpClient::new(&config.http)
-                .map_err(|reason| Error::Client { owner, reason })?,
+            client: HttpClient::new(&config.http).map_err(wrong)?,
+            proof,
+            url: url.unwrap_or_else(|| config.url.clone()),
             config: Arc::clone(config),
             headers,
             metrics: Arc::clone(metrics),
@@ -137,18 +160,22 @@ impl ReceiverClient {
             reason,
             again: Some(None),
         };
-        let headers = self.headers.clone();
-        let request = self
-            .client
-            .request(Method::POST, &self.config.url, headers)
-            .await;
-        let mut request = request
+        let mut headers = self.headers.clone();
+        if attempt > 0 {
+            headers.insert("retry-attempt", HeaderValue::from(attempt));
+        }
+        if let Some(proof) = &self.proof {
+            let proved = proof.add(&self.url, &mut headers, body);
+            let proved = tokio::time::timeout(self.config.remote_timeout, proved).await;
+            proved
+                .unwrap_or_else(|_| Err("context deadline exceeded".to_owned()))
+                .map_err(again)?;
+        }
+        let request = self.client.request(Method::POST, &self.url, headers).await;
+        let request = request
             .map_err(|error| again(error.to_string()))?
             .timeout(self.config.remote_timeout)
             .body(body.clone());
-        if attempt > 0 {
-            request = request.header("Retry-Attempt", attempt);
-        }
         let sent = request.send().await;
         let mut response = sent.map_err(|error| again(chain(&error)))?;
         let status = response.status();

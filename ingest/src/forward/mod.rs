@@ -20,6 +20,7 @@ mod message;
 mod metrics;
 mod outgoing;
 mod position;
+mod proof;
 mod worker;
 
 pub use self::manager::{ForwardManager, ForwardOptions, MetadataSource};

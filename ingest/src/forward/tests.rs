@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used)]
 //! From a WAL in memory to a receiver of our own, over HTTP.
 
+mod clouds;
+
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, SystemTime};
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
@@ -59,6 +60,8 @@ pub(super) struct Connector<'a> {
     enable_http2: bool,
     /// Whether requests carry headers that are for nobody but the host that they are sent to.
     secret_headers: bool,
+    /// Whether each connection begins with another of a host's addresses.
+    round_robin_dns: bool,
     /// The host to which every name resolves.
     pub(super) host: Option<&'a str>,
     /// The socket to which every connection goes.
@@ -73,6 +76,7 @@ impl<'a> Connector<'a> {
             follow_redirects: config.follow_redirects,
             enable_http2: config.enable_http2,
             secret_headers: !config.headers.is_empty(),
+            round_robin_dns: config.round_robin_dns,
             host: None,
             unix_socket: None,
         }
@@ -86,6 +90,7 @@ impl<'a> Connector<'a> {
             follow_redirects: true,
             enable_http2: true,
             secret_headers: false,
+            round_robin_dns: false,
             host: None,
             unix_socket: None,
         }
@@ -102,6 +107,9 @@ impl<'a> Connector<'a> {
             .pool_idle_timeout(Duration::from_secs(5 * 60));
         if !self.enable_http2 || self.host.is_some() {
             builder = builder.http1_only();
+        }
+        if self.round_robin_dns {
+            builder = builder.dns_resolver(Arc::new(Rotated::default()));
         }
         if let Some(host) = self.host {
             builder = builder.dns_resolver(Arc::new(Instead(host.to_owned())));
@@ -228,6 +236,29 @@ fn read_now<T>(source: &Source<T>, inline: impl Fn(&T) -> &str) -> Result<String
     }
 }
 
+/// Gives the addresses of a name beginning with another one each time.
+#[derive(Debug, Default)]
+struct Rotated(AtomicUsize);
+
+impl Resolve for Rotated {
+    fn resolve(&self, name: Name) -> Resolving {
+        let turn = self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async move {
+            let found = tokio::net::lookup_host((name.as_str(), 0)).await?;
+            Ok(Box::new(rotated(found.collect(), turn).into_iter()) as Addrs)
+        })
+    }
+}
+
+/// The addresses, in one order whatever the name server's, from the one whose turn it is.
+fn rotated(mut addresses: Vec<SocketAddr>, turn: usize) -> Vec<SocketAddr> {
+    addresses.sort_unstable();
+    addresses.dedup();
+    let first = turn.checked_rem(addresses.len()).unwrap_or(0);
+    addresses.rotate_left(first);
+    addresses
+}
+
 /// Resolves every name to the addresses of one host: for requests whose URL has the TLS server name in it.
 #[derive(Debug)]
 struct Instead(String);
@@ -239,5 +270,20 @@ impl Resolve for Instead {
             let addresses: Vec<SocketAddr> = tokio::net::lookup_host((host, 0)).await?.collect();
             Ok(Box::new(addresses.into_iter()) as Addrs)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_take_turns() {
+        let address = |n: u8| SocketAddr::from(([10, 0, 0, n], 0));
+        let found = vec![address(3), address(1), address(2)];
+        let firsts: Vec<_> = (0..4).map(|turn| rotated(found.clone(), turn)[0]).collect();
+        assert_eq!(firsts, [address(1), address(2), address(3), address(1)]);
+        assert_eq!(rotated(found, 1), [address(2), address(3), address(1)]);
+        assert_eq!(rotated(Vec::new(), 7), []);
     }
 }

@@ -7,6 +7,7 @@
 mod body;
 mod connector;
 mod credentials;
+pub(crate) mod jwt;
 mod oauth2;
 #[cfg(test)]
 mod tests;

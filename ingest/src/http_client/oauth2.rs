@@ -3,15 +3,9 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use base64::engine::general_purpose::STANDARD;
 use reqwest::Client;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
-use ring::rand::SystemRandom;
-use ring::signature::{
-    RSA_PKCS1_SHA256, RSA_PKCS1_SHA384, RSA_PKCS1_SHA512, RsaEncoding, RsaKeyPair,
-};
-use rustls::pki_types::PrivateKeyDer;
-use rustls::pki_types::pem::PemObject;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 use url::form_urlencoded;
@@ -19,7 +13,7 @@ use uuid::Uuid;
 
 use super::connector::Connector;
 use super::credentials::read;
-use super::{AGENT, chain};
+use super::{AGENT, chain, jwt};
 use crate::config::{OAuth2Config, OAuth2Grant};
 
 /// A token is not used any more so long before it ends.
@@ -204,11 +198,6 @@ impl TokenSource {
         else {
             return Err("oauth2: no assertion for this grant".to_owned());
         };
-        let (name, encoding): (_, &dyn RsaEncoding) = match algorithm.as_str() {
-            "RS384" => ("RS384", &RSA_PKCS1_SHA384),
-            "RS512" => ("RS512", &RSA_PKCS1_SHA512),
-            _ => ("RS256", &RSA_PKCS1_SHA256),
-        };
         let or = |text: &str, other: &str| match text.is_empty() {
             true => other.to_owned(),
             false => text.to_owned(),
@@ -229,31 +218,13 @@ impl TokenSource {
         for (name, value) in claims {
             body[name] = value.clone();
         }
-        let mut header = json!({ "alg": name, "typ": "JWT" });
+        let mut header = json!({});
         if !key_id.is_empty() {
             header["kid"] = Value::String(key_id.clone());
         }
-        let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
-        let signed = format!("{}.{}", part(&header), part(&body));
-        let signature = sign(key_pem, encoding, signed.as_bytes())?;
-        Ok(format!("{signed}.{}", URL_SAFE_NO_PAD.encode(signature)))
+        jwt::signed(key_pem, algorithm, header, &body)
+            .map_err(|reason| format!("oauth2: the client certificate key: {reason}"))
     }
-}
-
-fn sign(key_pem: &str, encoding: &'static dyn RsaEncoding, text: &[u8]) -> Result<Vec<u8>, String> {
-    let wrong = |reason: String| format!("oauth2: the client certificate key: {reason}");
-    let der = PrivateKeyDer::from_pem_slice(key_pem.as_bytes())
-        .map_err(|error| wrong(error.to_string()))?;
-    let key = match &der {
-        PrivateKeyDer::Pkcs1(key) => RsaKeyPair::from_der(key.secret_pkcs1_der()),
-        PrivateKeyDer::Pkcs8(key) => RsaKeyPair::from_pkcs8(key.secret_pkcs8_der()),
-        _ => return Err(wrong("it is no RSA key".to_owned())),
-    };
-    let key = key.map_err(|error| wrong(error.to_string()))?;
-    let mut signature = vec![0; key.public().modulus_len()];
-    key.sign(encoding, &SystemRandom::new(), text, &mut signature)
-        .map_err(|_| wrong("it cannot sign".to_owned()))?;
-    Ok(signature)
 }
 
 /// Reads a server's answer.

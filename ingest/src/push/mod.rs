@@ -49,6 +49,8 @@ pub struct PushOptions {
     pub timeout: Duration,
     /// Bytes of a body, after decompression as before.
     pub body_bytes_max: usize,
+    /// How long a body may take to arrive.
+    pub body_timeout: Duration,
     /// Whether remote write is taken.
     pub remote_write: bool,
     /// Whether metrics of OpenTelemetry are taken.
@@ -67,6 +69,7 @@ impl Default for PushOptions {
             flush_wait: Duration::from_millis(500),
             timeout: Duration::from_secs(25),
             body_bytes_max: 32 << 20,
+            body_timeout: Duration::from_secs(60),
             remote_write: true,
             otlp: true,
             otlp_delta: OtlpDelta::default(),

@@ -11,7 +11,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 
 use super::metrics::add;
-use super::{PushReceiver, StoreError, influx, otlp, remote_write};
+use super::{PushOptions, PushReceiver, StoreError, influx, otlp, remote_write};
 
 /// A request that is not taken.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,20 +82,29 @@ pub(super) fn now_ms() -> i64 {
     })
 }
 
-/// A whole body, within the limit.
-pub(super) async fn read(body: Body, bytes_max: usize) -> Result<Bytes, Refused> {
-    axum::body::to_bytes(body, bytes_max)
-        .await
-        .map_err(|error| {
-            let mut source: Option<&dyn std::error::Error> = Some(&error);
-            while let Some(inner) = source {
-                if inner.to_string() == "length limit exceeded" {
-                    return Refused::too_large(bytes_max);
-                }
-                source = inner.source();
+/// A whole body, within the limits on its size and on its time.
+pub(super) async fn read(body: Body, options: &PushOptions) -> Result<Bytes, Refused> {
+    let bytes_max = options.body_bytes_max;
+    let whole = axum::body::to_bytes(body, bytes_max);
+    let Ok(whole) = tokio::time::timeout(options.body_timeout, whole).await else {
+        return Err(Refused {
+            status: StatusCode::REQUEST_TIMEOUT,
+            message: format!(
+                "the body did not arrive within {:?}; send it again",
+                options.body_timeout
+            ),
+        });
+    };
+    whole.map_err(|error| {
+        let mut source: Option<&dyn std::error::Error> = Some(&error);
+        while let Some(inner) = source {
+            if inner.to_string() == "length limit exceeded" {
+                return Refused::too_large(bytes_max);
             }
-            Refused::bad_request(format!("the body could not be read: {error}"))
-        })
+            source = inner.source();
+        }
+        Refused::bad_request(format!("the body could not be read: {error}"))
+    })
 }
 
 /// Counts what came of a request.
@@ -146,7 +155,7 @@ async fn handle_otlp_metrics(
         });
     }
     let form = otlp::negotiate(headers)?;
-    let body = read(body, receiver.options().body_bytes_max).await?;
+    let body = read(body, receiver.options()).await?;
     otlp::receive(receiver, form, &body, now_ms()).await
 }
 
@@ -164,7 +173,7 @@ async fn handle_write(
         });
     }
     let version = remote_write::negotiate(headers)?;
-    let body = read(body, receiver.options().body_bytes_max).await?;
+    let body = read(body, receiver.options()).await?;
     let outcome = remote_write::receive(receiver, version, &body, now_ms()).await?;
     if !outcome.rejected.is_empty() {
         add(&receiver.metrics().requests_invalid, 1);

@@ -4,28 +4,27 @@
 //! ends the series that were alive before. As in Prometheus, series that the failed pass saw before it failed count as
 //! alive and get no stale marker.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use varve_storage::columns::NO_START_MS;
-use varve_storage::histogram::SCHEMA_MIN;
-use varve_storage::limits::{LABEL_BYTES_PER_SERIES_MAX, LABELS_PER_SERIES_MAX};
+use varve_storage::histogram::{CounterResetHint, HistogramError, SCHEMA_MAX, SCHEMA_MIN};
 use varve_storage::wal::SampleRow;
 use varve_storage::{
-    Exemplar, FloatHistogram, Labels, LabelsBuilder, METRIC_NAME, SampleValue, Series, SeriesRef,
+    Exemplar, FloatHistogram, Labels, SampleValue, Series, SeriesRef, is_stale_nan,
 };
 
 use super::cache::{Fate, ScrapeCache};
+use super::exemplars::Candidates;
+use super::labels::{check_labels, final_labels};
 use super::metrics::{ScrapeMetrics, add};
 use super::target::Fnv;
-use super::track::Verdict;
+use super::track::{Track, Verdict};
 use crate::config::ScrapeConfig;
 use crate::error::{Error, Result};
 use crate::exposition::{
-    Details, Entry, Exposed, Format, ReadOptions, Visitor, read, repeated_name,
+    Details, Entry, Exposed, Format, Observations, ReadOptions, Visitor, coarsen, read,
+    repeated_name,
 };
-use crate::names::NameValidation;
-use crate::relabel::relabel;
 
 /// How far ahead of the scrape a sample's own time may be.
 const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
@@ -33,9 +32,12 @@ const AHEAD_MS_MAX: i64 = 10 * 60 * 1000;
 /// How long it is remembered when a series that is gone had its newest sample.
 const MEMORY_MS: i64 = 60 * 60 * 1000;
 
-/// Bytes of the labels of all series that are new in one scrape. A format that spells labels out once for many series could
-/// otherwise hide gigabytes of them in a body within its limit.
-const NEW_LABEL_BYTES_MAX: usize = 512 << 20;
+/// Bytes of all series that are new in one scrape. A format that spells labels out once for many series could otherwise hide gigabytes of
+/// them in a body within its limit; and a few bytes are enough for a series.
+const NEW_SERIES_BYTES_MAX: usize = 512 << 20;
+
+/// What a series takes besides its labels, more or less.
+const SERIES_BYTES: usize = 200;
 
 /// What a pass needs to know about its target.
 #[derive(Debug)]
@@ -46,8 +48,26 @@ pub(super) struct PassContext<'a> {
     pub(super) metrics: &'a ScrapeMetrics,
     /// The time of samples without one; ms since the epoch.
     pub(super) time_ms: i64,
-    /// What is read of histograms.
+    /// What is read.
     pub(super) options: ReadOptions,
+    /// What is made of start timestamps, where they are read.
+    pub(super) starts: StartTimestamps,
+}
+
+/// What is made of start timestamps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StartTimestamps {
+    /// Whether they are stored with their samples.
+    pub store: bool,
+    /// Whether a sample of 0 is stored at them, so that counters are seen to begin at 0.
+    pub zero_samples: bool,
+}
+
+impl StartTimestamps {
+    /// Whether they matter at all.
+    pub(super) fn wanted(self) -> bool {
+        self.store || self.zero_samples
+    }
 }
 
 /// What a pass found. The counts stand even where the pass failed.
@@ -66,8 +86,16 @@ pub(super) struct Pass {
     over_limit: bool,
     /// Whether a histogram had too many buckets.
     over_bucket_limit: bool,
-    /// Bytes of the labels of new series.
-    new_label_bytes: usize,
+    /// Bytes of new series.
+    new_series_bytes: usize,
+    candidates: Candidates,
+}
+
+/// Where a sample belongs.
+#[derive(Clone, Copy)]
+struct Place {
+    track: u32,
+    time_ms: i64,
 }
 
 impl PassContext<'_> {
@@ -101,12 +129,12 @@ pub(super) fn pass(
     }
     match result {
         Ok(()) => {
+            pass.exemplars = std::mem::take(&mut pass.candidates).take(cache);
             pass.mark_stale(cache, context);
             cache.end_iteration(true, context.oldest_ms());
         }
         Err(_) => {
             pass.samples.clear();
-            pass.exemplars.clear();
             cache.forget_samples();
         }
     }
@@ -119,119 +147,6 @@ pub(super) fn empty_pass(cache: &mut ScrapeCache, context: &PassContext<'_>) -> 
     pass.mark_stale(cache, context);
     cache.end_iteration(false, context.oldest_ms());
     pass.samples
-}
-
-/// The label set of an exposed series: the target's labels added, metric rules applied. `None` if it is dropped.
-fn final_labels(exposed: &[(String, String)], context: &PassContext<'_>) -> Result<Option<Labels>> {
-    let mut labels = LabelsBuilder::default();
-    for (name, value) in exposed {
-        labels.set(name, value);
-    }
-    if context.config.honor_labels {
-        // An empty label in the exposition counts: it keeps the target's label away.
-        let names: BTreeSet<&str> = exposed.iter().map(|(name, _)| name.as_str()).collect();
-        for (name, value) in context.target.iter() {
-            if !names.contains(name) {
-                labels.set(name, value);
-            }
-        }
-    } else {
-        let mut conflicts: Vec<(&str, String)> = Vec::new();
-        for (name, value) in context.target.iter() {
-            if let Some(own) = labels.get(name) {
-                conflicts.push((name, own.to_owned()));
-            }
-            labels.set(name, value);
-        }
-        conflicts.sort_by_key(|(name, _)| name.len());
-        for (name, value) in conflicts {
-            let mut renamed = format!("exported_{name}");
-            while labels.get(&renamed).is_some() {
-                renamed.insert_str(0, "exported_");
-            }
-            labels.set(&renamed, &value);
-        }
-    }
-    if !relabel(&mut labels, &context.config.metric_relabel_configs) {
-        return Ok(None);
-    }
-    let labels = labels.build();
-    // The builder leaves a nameless label out; Prometheus finds it in what is left after the rules.
-    if exposed
-        .iter()
-        .any(|(name, value)| name.is_empty() && !value.is_empty())
-    {
-        return Err(Error::Series(format!(
-            "invalid metric name or label names: {labels}"
-        )));
-    }
-    Ok(Some(labels).filter(|labels| !labels.is_empty()))
-}
-
-/// Checks a label set against names and limits.
-fn check_labels(labels: &Labels, context: &PassContext<'_>) -> Result<()> {
-    let Some(metric) = labels.get(METRIC_NAME) else {
-        return Err(Error::Series(
-            "missing metric name (__name__ label)".to_owned(),
-        ));
-    };
-    let validation = context.config.validation;
-    let valid = validation == NameValidation::Utf8
-        || (validation.is_metric_name(metric)
-            && labels
-                .iter()
-                .all(|(name, _)| validation.is_label_name(name)));
-    if !valid {
-        return Err(Error::Series(format!(
-            "invalid metric name or label names: {labels}"
-        )));
-    }
-    let limits = &context.config.limits;
-    let exceeded = |limit: u64, length: usize| limit > 0 && length as u64 > limit;
-    let short = |text: &str| text.chars().take(50).collect::<String>();
-    let fail = |message: String| {
-        add(&context.metrics.label_limit_exceeded, 1);
-        Err(Error::Limit(message))
-    };
-    if exceeded(limits.labels, labels.len()) {
-        return fail(format!(
-            "label_limit exceeded (metric: {}, number of labels: {}, limit: {})",
-            short(metric),
-            labels.len(),
-            limits.labels
-        ));
-    }
-    for (name, value) in labels.iter() {
-        if exceeded(limits.label_name_bytes, name.len()) {
-            return fail(format!(
-                "label_name_length_limit exceeded (metric: {}, label name: {}, length: {}, limit: {})",
-                short(metric),
-                short(name),
-                name.len(),
-                limits.label_name_bytes
-            ));
-        }
-        if exceeded(limits.label_value_bytes, value.len()) {
-            return fail(format!(
-                "label_value_length_limit exceeded (metric: {}, label name: {}, value: {:?}, length: {}, limit: {})",
-                short(metric),
-                short(name),
-                short(value),
-                value.len(),
-                limits.label_value_bytes
-            ));
-        }
-    }
-    // What no store of Varve takes, whatever the configuration says.
-    if labels.len() > LABELS_PER_SERIES_MAX || labels.heap_bytes() > LABEL_BYTES_PER_SERIES_MAX {
-        return fail(format!(
-            "a series of metric {} has {} labels of {} bytes; at most {LABELS_PER_SERIES_MAX} labels of {LABEL_BYTES_PER_SERIES_MAX} bytes can be stored",
-            short(metric),
-            labels.len(),
-            labels.heap_bytes()
-        ));
-    }
-    Ok(())
 }
 
 impl Pass {
@@ -262,7 +177,8 @@ impl Pass {
         let own_time_ms = sample
             .timestamp_ms
             .filter(|_| context.config.honor_timestamps);
-        let (track, is_new) = match cache.find(sample.series, sample.expected) {
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+        let (track, is_new, value) = match cache.find(sample.series, sample.expected) {
             Some(Fate::Dropped) => return Ok(()),
             Some(Fate::Series { track, again }) => {
                 self.post_relabeling += 1;
@@ -270,31 +186,44 @@ impl Pass {
                     add(&context.metrics.samples_duplicate, 1);
                     return Ok(());
                 }
-                (track, false)
+                (track, false, self.value(sample, false, time_ms, context)?)
             }
             None => {
                 let exposed = details.labels()?;
+                self.new_series(sample.series.len(), context)?;
                 let Some(labels) = final_labels(&exposed, context)? else {
                     cache.insert_dropped(sample.series);
                     return Ok(());
                 };
                 check_labels(&labels, context)?;
-                self.new_label_bytes += labels.heap_bytes() + sample.series.len();
-                if self.new_label_bytes > NEW_LABEL_BYTES_MAX {
-                    add(&context.metrics.label_limit_exceeded, 1);
-                    return Err(Error::Limit(format!(
-                        "the labels of new series take more than {NEW_LABEL_BYTES_MAX} bytes"
-                    )));
-                }
+                self.new_series(labels.heap_bytes(), context)?;
                 if let Some(name) = repeated_name(&exposed) {
                     return self.refuse_repeated(name, own_time_ms, context);
                 }
                 self.post_relabeling += 1;
-                (cache.track_of(SeriesRef::new(Series::new(labels))), true)
+                let value = self.value(sample, true, time_ms, context)?;
+                if value.is_none() && self.over_limit {
+                    // The scrape fails, and what is too much shall take no memory.
+                    return Ok(());
+                }
+                let series = SeriesRef::new(Series::new(labels));
+                (cache.track_of(series), true, value)
             }
         };
-        let taken = self.admit(own_time_ms, context)
-            && self.take(sample, own_time_ms, track, cache, context)?;
+        let taken = match value {
+            Some(value) => {
+                let place = Place { track, time_ms };
+                self.take(value, sample.start_timestamp_ms, place, cache, context)
+            }
+            None => false,
+        };
+        if taken && !sample.value.is_stale() {
+            let default_ms = sample.value.float().map(|_| time_ms);
+            let found = details.exemplars();
+            let place = (track, cache.track(track));
+            let refused = self.candidates.add(place, found, default_ms);
+            add(&context.metrics.exemplars_out_of_order, refused);
+        }
         // A series that is new is alive even where its sample could not be taken, but stays new.
         let tracked = own_time_ms.is_none() || context.config.track_timestamps_staleness;
         if tracked && (taken || is_new) {
@@ -303,39 +232,25 @@ impl Pass {
         match (is_new, taken) {
             (true, true) => {
                 cache.insert_series(sample.series, track);
-                self.series_added += u64::from(!self.over_limit);
+                let fails = self.over_limit || self.over_bucket_limit;
+                self.series_added += u64::from(!fails);
             }
             (true, false) => cache.leave_new(track),
             (false, _) => {}
         }
-        self.exemplars(own_time_ms, track, details, cache, context);
         Ok(())
     }
 
-    /// Takes the exemplars of a sample.
-    fn exemplars(
-        &mut self,
-        own_time_ms: Option<i64>,
-        track: u32,
-        details: &dyn Details,
-        cache: &mut ScrapeCache,
-        context: &PassContext<'_>,
-    ) {
-        let found = details.exemplars();
-        if found.is_empty() {
-            return;
+    /// Notes that a series is new, or what its labels take.
+    fn new_series(&mut self, bytes: usize, context: &PassContext<'_>) -> Result<()> {
+        self.new_series_bytes += bytes + SERIES_BYTES / 2;
+        if self.new_series_bytes > NEW_SERIES_BYTES_MAX {
+            add(&context.metrics.label_limit_exceeded, 1);
+            return Err(Error::Limit(format!(
+                "new series take more than {NEW_SERIES_BYTES_MAX} bytes"
+            )));
         }
-        let Some(track) = cache.track(track).filter(|track| track.has_samples()) else {
-            return;
-        };
-        let time_ms = own_time_ms.unwrap_or(context.time_ms);
-        self.exemplars
-            .extend(found.into_iter().map(|exemplar| Exemplar {
-                series: SeriesRef::clone(&track.series),
-                labels: Labels::from_pairs(exemplar.labels),
-                timestamp_ms: exemplar.timestamp_ms.unwrap_or(time_ms),
-                value: exemplar.value,
-            }));
+        Ok(())
     }
 
     /// A series with a label twice cannot be stored, which matters unless its sample is left out anyway.
@@ -345,7 +260,8 @@ impl Pass {
         own_time_ms: Option<i64>,
         context: &PassContext<'_>,
     ) -> Result<()> {
-        if self.admit(own_time_ms, context) {
+        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+        if self.admit(true, time_ms, context) {
             return Err(Error::Series(format!(
                 "label name {name:?} is not unique: invalid sample"
             )));
@@ -354,16 +270,43 @@ impl Pass {
         Ok(())
     }
 
-    /// Whether a sample may be taken at all, whatever its series has: not too many, and within bounds.
-    fn admit(&mut self, own_time_ms: Option<i64>, context: &PassContext<'_>) -> bool {
+    /// The value of a sample, unless it may not be taken whatever its series has: too many buckets, too many samples, out of
+    /// bounds, in this order. A histogram that is wrong is an error, but only now.
+    fn value(
+        &mut self,
+        sample: &Exposed<'_>,
+        is_new: bool,
+        time_ms: i64,
+        context: &PassContext<'_>,
+    ) -> Result<Option<SampleValue>> {
+        let mut value = sample.value.clone();
+        let SampleValue::Histogram(histogram) = &mut value else {
+            // A stale marker ends a series that is there, which no limit may prevent.
+            let counts = is_new || !value.float().is_some_and(is_stale_nan);
+            let admitted = self.admit(counts, time_ms, context);
+            return Ok(admitted.then_some(value));
+        };
+        let invalid = |error: HistogramError| Error::Series(error.to_string());
+        if !limit(histogram, context.config).map_err(invalid)? {
+            self.over_bucket_limit = true;
+            return Ok(None);
+        }
+        if !self.admit(true, time_ms, context) {
+            return Ok(None);
+        }
+        Observations::check(sample.observations, histogram).map_err(invalid)?;
+        Ok(Some(value))
+    }
+
+    /// Whether a sample may be taken at all, whatever its series has: not too many (if it `counts`), and within bounds.
+    fn admit(&mut self, counts: bool, time_ms: i64, context: &PassContext<'_>) -> bool {
         let limit = context.config.limits.samples;
-        self.counted += 1;
-        if limit > 0 && self.counted > limit {
+        self.counted += u64::from(counts);
+        if counts && limit > 0 && self.counted > limit {
             // Counting goes on, so that the report says how many there are.
             self.over_limit = true;
             return false;
         }
-        let time_ms = own_time_ms.unwrap_or(context.time_ms);
         let newest_ms = context.time_ms.saturating_add(AHEAD_MS_MAX);
         if time_ms > newest_ms {
             add(&context.metrics.samples_out_of_bounds, 1);
@@ -372,54 +315,47 @@ impl Pass {
         true
     }
 
-    /// Takes a sample; `false` if it is out of order, or another one for the same time is there, or it has too many buckets. A sample that
-    /// the series has already is fine, and not written again.
+    /// Takes a sample; `false` if it is out of order, or another one for the same time is there. A sample that the series has already is
+    /// fine, and not written again. A sample of 0 comes before it, where that is wanted and a start timestamp that is not long ago lies behind what
+    /// the series has.
     fn take(
         &mut self,
-        sample: &Exposed<'_>,
-        own_time_ms: Option<i64>,
-        track: u32,
+        value: SampleValue,
+        start_ms: i64,
+        place: Place,
         cache: &mut ScrapeCache,
         context: &PassContext<'_>,
-    ) -> Result<bool> {
-        let time_ms = own_time_ms.unwrap_or(context.time_ms);
+    ) -> bool {
+        let Place { track, time_ms } = place;
         let iteration = cache.mark();
         let Some(track) = cache.track(track) else {
-            return Ok(false);
+            return false;
         };
-        let mut value = sample.value.clone();
-        if let SampleValue::Histogram(histogram) = &value {
-            match limited(histogram, context.config)? {
-                Some(histogram) => value = SampleValue::Histogram(histogram),
-                None => {
-                    self.over_bucket_limit = true;
-                    return Ok(false);
-                }
+        let is_start = start_ms != NO_START_MS && start_ms < time_ms;
+        if context.starts.zero_samples
+            && is_start
+            && start_ms >= context.oldest_ms()
+            && track.is_newer(start_ms)
+        {
+            let zero = zero_of(&value);
+            if track.take(iteration, start_ms, value_bits(&zero)) == Verdict::New {
+                self.samples.push(row(track, zero, start_ms, NO_START_MS));
             }
         }
         let verdict = track.take(iteration, time_ms, value_bits(&value));
         match verdict {
             Verdict::New => {
-                if let SampleValue::Histogram(histogram) = &mut value {
-                    let hint = histogram.stored_hint(track.histogram());
-                    Arc::make_mut(histogram).counter_reset_hint = hint;
-                }
-                track.note(&value);
-                self.samples.push(SampleRow {
-                    series: SeriesRef::clone(&track.series),
-                    timestamp_ms: time_ms,
-                    start_timestamp_ms: match sample.start_timestamp_ms < time_ms {
-                        true => sample.start_timestamp_ms,
-                        false => NO_START_MS,
-                    },
-                    value,
-                });
+                let stored_ms = match context.starts.store && is_start {
+                    true => start_ms,
+                    false => NO_START_MS,
+                };
+                self.samples.push(row(track, value, time_ms, stored_ms));
             }
             Verdict::Known => {}
             Verdict::Duplicate => add(&context.metrics.samples_duplicate, 1),
             Verdict::OutOfOrder => add(&context.metrics.samples_out_of_order, 1),
         }
-        Ok(matches!(verdict, Verdict::New | Verdict::Known))
+        matches!(verdict, Verdict::New | Verdict::Known)
     }
 
     fn mark_stale(&mut self, cache: &mut ScrapeCache, context: &PassContext<'_>) {
@@ -485,30 +421,55 @@ fn value_bits(value: &SampleValue) -> u64 {
     }
 }
 
-/// A histogram within the limits of the configuration, at a coarser resolution if need be; `None` if it has too many buckets at any.
-fn limited(
-    histogram: &Arc<FloatHistogram>,
+/// The row of a sample, which is then the newest of its series. A histogram knows whether it goes on with the one before.
+fn row(track: &mut Track, mut value: SampleValue, time_ms: i64, start_ms: i64) -> SampleRow {
+    if let SampleValue::Histogram(histogram) = &mut value {
+        let hint = histogram.stored_hint(track.histogram());
+        Arc::make_mut(histogram).counter_reset_hint = hint;
+    }
+    track.note(&value);
+    SampleRow {
+        series: SeriesRef::clone(&track.series),
+        timestamp_ms: time_ms,
+        start_timestamp_ms: start_ms,
+        value,
+    }
+}
+
+/// What a counter has at the time since which it has counted.
+fn zero_of(value: &SampleValue) -> SampleValue {
+    match value {
+        SampleValue::Float(_) => SampleValue::Float(0.0),
+        SampleValue::Histogram(histogram) => SampleValue::Histogram(Arc::new(FloatHistogram {
+            counter_reset_hint: CounterResetHint::CounterReset,
+            schema: histogram.schema,
+            zero_threshold: histogram.zero_threshold,
+            custom_values: histogram.custom_values.clone(),
+            ..FloatHistogram::default()
+        })),
+    }
+}
+
+/// Brings a histogram within the limits of the configuration, at a coarser resolution if need be; `false` if it has too many buckets at any. As in
+/// Prometheus, a schema above the finest is left, and then wrong, unless a coarser one is asked for.
+fn limit(
+    histogram: &mut Arc<FloatHistogram>,
     config: &ScrapeConfig,
-) -> Result<Option<Arc<FloatHistogram>>> {
-    // Copied only if it is changed.
-    let mut limited = Arc::clone(histogram);
-    let reduce = |histogram: &mut Arc<FloatHistogram>, schema| {
-        let reduced = Arc::make_mut(histogram).reduce_resolution(schema);
-        reduced.map_err(|error| Error::Series(error.to_string()))
-    };
+) -> std::result::Result<bool, HistogramError> {
     let schema_max = config.histograms.schema_max();
-    if limited.schema > schema_max && !limited.uses_custom_buckets() {
-        reduce(&mut limited, schema_max)?;
+    if schema_max < SCHEMA_MAX {
+        coarsen(histogram, schema_max)?;
     }
     let limit = usize::try_from(config.histograms.bucket_limit).unwrap_or(usize::MAX);
-    while limit > 0 && limited.positive_buckets.len() + limited.negative_buckets.len() > limit {
-        if limited.uses_custom_buckets() || limited.schema <= SCHEMA_MIN {
-            return Ok(None);
+    while limit > 0 && histogram.positive_buckets.len() + histogram.negative_buckets.len() > limit {
+        let reducible = histogram.has_valid_schema() && !histogram.uses_custom_buckets();
+        if !reducible || histogram.schema <= SCHEMA_MIN {
+            return Ok(false);
         }
-        let schema = limited.schema - 1;
-        reduce(&mut limited, schema)?;
+        let schema = histogram.schema - 1;
+        Arc::make_mut(histogram).reduce_resolution(schema)?;
     }
-    Ok(Some(limited))
+    Ok(true)
 }
 
 #[cfg(test)]

@@ -272,7 +272,7 @@ impl ScrapeCache {
             if track.sampled == iteration {
                 track.last = track.before;
                 // It may not be stored; then nothing is known of resets.
-                track.histogram = None;
+                track.forget_histogram();
             }
         }
     }
@@ -420,9 +420,12 @@ impl ScrapeCache {
         out
     }
 
-    /// Takes back that the store has the metadata and the samples of the last iteration: the append was refused.
+    /// Takes back that the store has the metadata, samples and exemplars of the last iteration: the append was refused.
     pub(super) fn not_stored(&mut self) {
         self.restore(Mark::of(self.iteration - 1));
+        for track in self.tracks.iter_mut().flatten() {
+            track.forget_exemplar();
+        }
         for family in self.families.values_mut() {
             family.changed = true;
         }

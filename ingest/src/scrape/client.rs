@@ -8,6 +8,7 @@ use reqwest::header::{
     ACCEPT, ACCEPT_ENCODING, CONTENT_ENCODING, CONTENT_TYPE, HeaderMap, HeaderValue, USER_AGENT,
 };
 
+use super::append::StartTimestamps;
 use super::metrics::{ScrapeMetrics, add};
 use super::target::Target;
 use crate::config::{Config, ScrapeConfig, ScrapeProtocol};
@@ -65,15 +66,22 @@ fn client_error(config: &ScrapeConfig, reason: String) -> Error {
 }
 
 impl TargetClient {
-    /// The client of one target. `client` is the job's.
+    /// The client of one target. `client` is the job's. Where start timestamps are `wanted`, the format that has most of them is asked for
+    /// first, as in Prometheus, unless the configuration says otherwise.
     pub(super) fn new(
         client: &HttpClient,
         config: &Arc<ScrapeConfig>,
         target: &Target,
         metrics: &Arc<ScrapeMetrics>,
+        starts: StartTimestamps,
     ) -> Result<Self> {
-        let accept =
-            ScrapeProtocol::accept_header(&config.scrape_protocols, config.escaping.as_str());
+        let protobuf_first = ScrapeProtocol::defaults(true);
+        let protocols = match starts.wanted() && config.scrape_protocols == ScrapeProtocol::DEFAULT
+        {
+            true => &protobuf_first,
+            false => &config.scrape_protocols,
+        };
+        let accept = ScrapeProtocol::accept_header(protocols, config.escaping.as_str());
         let timeout = target.timeout.as_secs_f64().to_string();
         let encoding = if config.enable_compression {
             "gzip"

@@ -10,7 +10,9 @@ use tokio::time::Instant;
 use varve_storage::Labels;
 use varve_storage::wal::SampleRow;
 
+use super::append::StartTimestamps;
 use super::client::job_client;
+use super::failure_log::FailureLogs;
 use super::metrics::ScrapeMetrics;
 use super::pool::{Pool, PoolSettings};
 use super::status::{TargetMetadata, TargetsSnapshot};
@@ -35,8 +37,8 @@ pub struct ScrapeOptions {
     pub host_name: String,
     /// Whether targets are spread over their interval; else every loop starts at once.
     pub spread: bool,
-    /// Whether start timestamps of samples are stored.
-    pub start_timestamps: bool,
+    /// What is made of start timestamps of samples.
+    pub start_timestamps: StartTimestamps,
     /// How long a shutdown waits for the store to take what was scraped.
     pub shutdown_grace: Duration,
 }
@@ -51,7 +53,7 @@ impl Default for ScrapeOptions {
         Self {
             host_name: name,
             spread: true,
-            start_timestamps: false,
+            start_timestamps: StartTimestamps::default(),
             shutdown_grace: Duration::from_secs(10),
         }
     }
@@ -62,6 +64,7 @@ pub(super) struct Shared {
     pub(super) sink: Arc<dyn SampleSink>,
     pub(super) metrics: Arc<ScrapeMetrics>,
     pub(super) shutdown: watch::Sender<bool>,
+    pub(super) failure_logs: FailureLogs,
     options: ScrapeOptions,
     seed: Mutex<u64>,
     /// Every loop that has not ended its series yet.
@@ -90,12 +93,16 @@ impl Shared {
         });
     }
 
-    /// What is read of a target's histograms.
+    /// What is read of a target.
     pub(super) fn read_options(&self, target: &Target) -> ReadOptions {
         ReadOptions {
-            start_timestamps: self.options.start_timestamps,
+            start_timestamps: self.start_timestamps().wanted(),
             ..target.options
         }
+    }
+
+    pub(super) fn start_timestamps(&self) -> StartTimestamps {
+        self.options.start_timestamps
     }
 
     pub(super) fn is_shut_down(&self) -> bool {
@@ -187,6 +194,7 @@ impl ScrapeManager {
                 sink,
                 metrics,
                 shutdown: watch::Sender::new(false),
+                failure_logs: FailureLogs::default(),
                 options,
                 seed: Mutex::new(0),
                 loops: Mutex::default(),
@@ -199,7 +207,7 @@ impl ScrapeManager {
     }
 
     /// Makes the jobs those of a configuration. Jobs, targets and discoveries that stay the same go on undisturbed. On an error
-    /// (a certificate that cannot be read, for one) nothing is changed. Waits a moment for discoveries that are new, so that
+    /// (a certificate that cannot be read, for one) nothing is changed. Logs of failed scrapes are opened anew. Waits a moment for discoveries that are new, so that
     /// what files say is there when this returns; what is found later becomes targets later.
     pub async fn apply(&self, config: &Config) -> Result<()> {
         let mut pools = self.pools.lock().await;
@@ -212,6 +220,9 @@ impl ScrapeManager {
                 changed.push(self.settings(job)?);
             }
         }
+        let jobs = config.scrape_configs.iter();
+        let logs = jobs.filter_map(|job| job.scrape_failure_log_file.as_deref());
+        self.shared.failure_logs.open(logs)?;
         let mut seed = Fnv::new();
         seed.write(self.shared.options.host_name.as_bytes())
             .write(config.global.external_labels.to_string().as_bytes());

@@ -34,6 +34,8 @@ pub struct ScrapeMetrics {
     pub samples_out_of_order: AtomicU64,
     /// Samples dropped because they are more than ten minutes ahead of time.
     pub samples_out_of_bounds: AtomicU64,
+    /// Exemplars dropped because their series had a later one.
+    pub exemplars_out_of_order: AtomicU64,
     /// Stale markers written.
     pub stale_markers: AtomicU64,
     /// Appends that the store refused.

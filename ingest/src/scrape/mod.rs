@@ -17,7 +17,9 @@
 mod append;
 mod cache;
 mod client;
+mod exemplars;
 mod failure_log;
+mod labels;
 mod manager;
 mod metrics;
 mod pool;
@@ -28,6 +30,7 @@ mod target;
 mod track;
 mod worker;
 
+pub use self::append::StartTimestamps;
 pub use self::client::check_clients;
 pub use self::manager::{ScrapeManager, ScrapeOptions};
 pub use self::metrics::ScrapeMetrics;

@@ -210,7 +210,9 @@ impl Pool {
         replaced: Option<(Arc<LoopState>, bool)>,
     ) -> crate::Result<Arc<LoopState>> {
         let config = &state.config;
-        let client = TargetClient::new(&state.client, config, &target, &self.shared.metrics)?;
+        let shared = &self.shared;
+        let starts = shared.start_timestamps();
+        let client = TargetClient::new(&state.client, config, &target, &shared.metrics, starts)?;
         let mut cache = Arc::default();
         let mut last = LastScrape::default();
         let mut after = None;

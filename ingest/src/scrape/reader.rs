@@ -5,7 +5,7 @@ use std::sync::Arc;
 use varve_storage::Labels;
 use varve_storage::wal::Append;
 
-use super::append::{PassContext, empty_pass, pass};
+use super::append::{PassContext, StartTimestamps, empty_pass, pass};
 use super::cache::ScrapeCache;
 use super::metrics::ScrapeMetrics;
 use crate::config::ScrapeConfig;
@@ -42,6 +42,7 @@ impl TargetReader {
             metrics: &self.metrics,
             time_ms,
             options: self.config.read_options(),
+            starts: StartTimestamps::default(),
         };
         let (found, result) = pass(body, format, &mut self.cache, &context);
         let append = match result {

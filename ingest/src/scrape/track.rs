@@ -1,4 +1,4 @@
-//! What is remembered of one series: its newest sample, which later ones must follow.
+//! What is remembered of one series: its newest sample and exemplar, which later ones must follow.
 //!
 //! There is a track for every series that is scraped, so its size matters: see the test at the end.
 
@@ -6,6 +6,8 @@ use std::num::NonZeroU64;
 use std::sync::Arc;
 
 use varve_storage::{FloatHistogram, SampleValue, SeriesRef, stale_nan};
+
+use super::exemplars::NewestExemplar;
 
 /// One series after relabelling.
 #[derive(Debug)]
@@ -21,8 +23,17 @@ pub(super) struct Track {
     pub(super) sampled: Mark,
     /// What `last` was before that iteration.
     pub(super) before: Option<Newest>,
-    /// The value of `last`, if that is a histogram: from it follows what is known of resets between it and the next.
-    pub(super) histogram: Option<Arc<FloatHistogram>>,
+    /// What few series have: on the heap, so that the others need no room for it.
+    rare: Option<Box<Rare>>,
+}
+
+/// What is remembered of histograms and of series with exemplars.
+#[derive(Debug, Default)]
+struct Rare {
+    /// The value of the newest sample, if that is a histogram: from it follows what is known of resets between it and the next.
+    histogram: Option<Arc<FloatHistogram>>,
+    /// The newest exemplar, if there ever was one.
+    exemplar: Option<NewestExemplar>,
 }
 
 /// The newest sample of a series.
@@ -84,7 +95,7 @@ impl Track {
             last,
             sampled: Mark::default(),
             before: None,
-            histogram: None,
+            rare: None,
         }
     }
 
@@ -115,20 +126,46 @@ impl Track {
 
     /// The histogram that the series has last, if it is one.
     pub(super) fn histogram(&self) -> Option<&FloatHistogram> {
-        self.histogram.as_deref()
+        self.rare.as_ref()?.histogram.as_deref()
+    }
+
+    /// Forgets the histogram that the series has last.
+    pub(super) fn forget_histogram(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.histogram = None;
+        }
+    }
+
+    /// Its newest exemplar.
+    pub(super) fn exemplar(&self) -> Option<&NewestExemplar> {
+        self.rare.as_ref()?.exemplar.as_ref()
+    }
+
+    /// Notes an exemplar that was taken.
+    pub(super) fn note_exemplar(&mut self, exemplar: NewestExemplar) {
+        self.rare.get_or_insert_default().exemplar = Some(exemplar);
+    }
+
+    /// Forgets its newest exemplar.
+    pub(super) fn forget_exemplar(&mut self) {
+        if let Some(rare) = &mut self.rare {
+            rare.exemplar = None;
+        }
     }
 
     /// Notes the value of a sample that was taken.
     pub(super) fn note(&mut self, value: &SampleValue) {
-        self.histogram = match value {
-            SampleValue::Float(_) => None,
-            SampleValue::Histogram(histogram) => Some(Arc::clone(histogram)),
-        };
+        match value {
+            SampleValue::Float(_) => self.forget_histogram(),
+            SampleValue::Histogram(histogram) => {
+                self.rare.get_or_insert_default().histogram = Some(Arc::clone(histogram));
+            }
+        }
     }
 
     /// The sample that ends the series: of the kind that its last one has.
     pub(super) fn stale_value(&self) -> SampleValue {
-        match &self.histogram {
+        match self.histogram() {
             None => SampleValue::Float(stale_nan()),
             Some(previous) => {
                 let mut marker = FloatHistogram {
@@ -141,9 +178,10 @@ impl Track {
         }
     }
 
-    /// Whether any sample of it was ever taken.
-    pub(super) fn has_samples(&self) -> bool {
-        self.last.is_some()
+    /// Whether a sample of this time would be its newest.
+    pub(super) fn is_newer(&self, timestamp_ms: i64) -> bool {
+        let last = self.last.as_ref();
+        last.is_none_or(|last| timestamp_ms > last.timestamp_ms())
     }
 }
 

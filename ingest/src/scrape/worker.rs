@@ -16,7 +16,7 @@ use varve_storage::wal::{Append, SampleRow};
 use super::append::{PassContext, empty_pass, pass};
 use super::cache::ScrapeCache;
 use super::client::{Answer, TargetClient};
-use super::failure_log;
+use super::failure_log::Failure;
 use super::manager::Shared;
 use super::metrics::add;
 use super::report::{Report, ReportSeries};
@@ -142,10 +142,12 @@ impl Worker {
             Some(error) => Err(Error::Limit(error)),
             None => {
                 let mut shutdown = self.shared.shutdown.subscribe();
-                tokio::select! {
+                let answer = tokio::select! {
                     answer = self.client.fetch() => answer,
                     _ = shutdown.wait_for(|down| *down) => return,
-                }
+                };
+                self.log_failure(&answer);
+                answer
             }
         };
         let (mut append, mut report, result) = self.read(answer, unix_ms(time));
@@ -166,12 +168,21 @@ impl Worker {
                 Err(error)
             }
         };
-        if let (Err(error), Some(file)) = (&result, &self.config.scrape_failure_log_file) {
-            let job = self.config.job_name.clone();
-            let url = self.state.target.url.clone();
-            failure_log::log(file.clone(), job, url, error.to_string()).await;
-        }
         self.note(time, start.elapsed(), result.err());
+    }
+
+    /// Logs that there is no answer, where the job has a log for that.
+    fn log_failure(&self, answer: &Result<Answer>) {
+        let (Err(error), Some(file)) = (answer, &self.config.scrape_failure_log_file) else {
+            return;
+        };
+        let failure = Failure {
+            time: SystemTime::now(),
+            job: &self.config.job_name,
+            url: &self.state.target.url,
+            error: &error.to_string(),
+        };
+        self.shared.failure_logs.write(file, &failure);
     }
 
     /// Makes one append of an answer. After an error it has stale markers only.
@@ -182,6 +193,7 @@ impl Worker {
             metrics: &self.shared.metrics,
             time_ms,
             options: self.shared.read_options(&self.state.target),
+            starts: self.shared.start_timestamps(),
         };
         let mut report = Report::default();
         let mut append = Append::default();
@@ -318,6 +330,7 @@ impl Worker {
             metrics: &self.shared.metrics,
             time_ms,
             options: self.shared.read_options(&self.state.target),
+            starts: self.shared.start_timestamps(),
         };
         let mut rows = empty_pass(&mut lock(&self.state.cache), &context);
         rows.extend(self.state.report.stale_rows(time_ms));

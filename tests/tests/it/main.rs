@@ -7,6 +7,7 @@ mod compare;
 mod damage;
 mod differential;
 mod exemplars;
+mod exposed;
 mod faults;
 mod forwarded;
 mod imported;

@@ -7,10 +7,10 @@ use std::time::Duration;
 use clap::builder::FalseyValueParser;
 use clap::{ArgAction, Args};
 use varve_compactor::CompactorOptions;
-use varve_ingest::ScrapeOptions;
 use varve_ingest::push::PushOptions;
 use varve_ingest::push::gateway::GatewayOptions;
 use varve_ingest::push::otlp::OtlpDelta;
+use varve_ingest::{ScrapeOptions, StartTimestamps};
 use varve_query::api::{ApiOptions, CorsOrigin, RemoteReadOptions};
 use varve_storage::StorageUrl;
 use varve_storage::wal::{WalHolds, WalOptions};
@@ -157,9 +157,14 @@ impl ServeArguments {
 
     pub(super) fn scrape_options(&self) -> ScrapeOptions {
         ScrapeOptions {
-            start_timestamps: self
-                .query
-                .has_feature(&["st-storage", "use-start-timestamps"]),
+            start_timestamps: StartTimestamps {
+                store: self
+                    .query
+                    .has_feature(&["st-storage", "use-start-timestamps"]),
+                zero_samples: self
+                    .query
+                    .has_feature(&["created-timestamp-zero-ingestion"]),
+            },
             ..ScrapeOptions::default()
         }
     }

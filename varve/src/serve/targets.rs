@@ -106,6 +106,11 @@ pub(super) fn write_metrics(exposition: &mut Exposition<'_>, metrics: &ScrapeMet
             &metrics.samples_out_of_order,
         ),
         (
+            "varve_scrape_exemplars_out_of_order_total",
+            "Exemplars dropped because their series had a later one.",
+            &metrics.exemplars_out_of_order,
+        ),
+        (
             "varve_scrape_samples_out_of_bounds_total",
             "Samples dropped because they are too far ahead of time.",
             &metrics.samples_out_of_bounds,

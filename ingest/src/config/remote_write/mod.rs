@@ -1,5 +1,6 @@
 //! Where samples are forwarded to (`remote_write`).
 
+mod clouds;
 mod render;
 
 use std::path::Path;
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use url::Url;
 
+pub use self::clouds::{AzureAdConfig, CloudAuth, GoogleIamConfig, SigV4Config};
 pub(super) use self::render::remote_write as render;
 use super::decode::{Fields, boolean, duration, error_at, integer, map, string};
 use super::error::ConfigError;
@@ -116,20 +118,16 @@ pub struct RemoteWriteConfig {
     pub message: WriteMessage,
     /// Authentication, TLS, proxies.
     pub http: HttpClientConfig,
+    /// What the receiver asks for if it belongs to one of three clouds.
+    pub cloud_auth: Option<CloudAuth>,
     /// Sizes and pauses.
     pub queue: QueueConfig,
     /// Metadata.
     pub metadata: MetadataConfig,
 }
 
-/// What Prometheus has for the clouds of two vendors, and what has no meaning here.
-const UNSUPPORTED: [&str; 5] = [
-    "azuread",
-    "failed_request_logging",
-    "google_iam",
-    "round_robin_dns",
-    "sigv4",
-];
+/// What Prometheus has and Varve has not.
+const UNSUPPORTED: [&str; 1] = ["failed_request_logging"];
 
 /// Headers that a request has in any case.
 const RESERVED: [&str; 16] = [
@@ -165,8 +163,10 @@ impl RemoteWriteConfig {
         let Some(url_node) = fields.take_text("url") else {
             return error_at(node, "url for remote_write is empty");
         };
-        let config = Self {
-            url: url(url_node)?,
+        let mut clouds = CloudAuth::take_all(&mut fields)?;
+        let parsed = parse_url(url_node)?;
+        let mut config = Self {
+            url: parsed,
             remote_timeout: fields
                 .read("remote_timeout", duration)?
                 .unwrap_or(Duration::from_secs(30)),
@@ -190,8 +190,10 @@ impl RemoteWriteConfig {
                 enable_http2: fields
                     .read_even_null("enable_http2", boolean)?
                     .unwrap_or(false),
+                round_robin_dns: fields.read("round_robin_dns", boolean)?.unwrap_or(false),
                 ..HttpClientConfig::take(&mut fields, node, directory)?
             },
+            cloud_auth: None,
             queue: fields
                 .read("queue_config", QueueConfig::decode)?
                 .unwrap_or_default(),
@@ -200,6 +202,24 @@ impl RemoteWriteConfig {
                 .unwrap_or_default(),
         };
         fields.finish(&UNSUPPORTED)?;
+        check_scheme(url_node, &config.url)?;
+        let http = [
+            config.http.basic_auth.as_ref().map(|_| "basic_auth"),
+            config.http.authorization.as_ref().map(|_| "authorization"),
+            config.http.oauth2.as_ref().map(|_| "oauth2"),
+        ];
+        let names = http.into_iter().flatten();
+        let names: Vec<_> = names.chain(clouds.iter().map(CloudAuth::name)).collect();
+        if names.len() > 1 {
+            let names = names.join(" ");
+            return error_at(
+                node,
+                format!(
+                    "at most one of basic_auth, authorization, oauth2, sigv4, azuread or google_iam must be configured. Currently configured: [{names}]"
+                ),
+            );
+        }
+        config.cloud_auth = clouds.pop();
         Ok(config)
     }
 
@@ -212,16 +232,16 @@ impl RemoteWriteConfig {
     }
 }
 
-/// A URL with a scheme and a host.
-fn url(node: &Node) -> Result<Url, ConfigError> {
+fn parse_url(node: &Node) -> Result<Url, ConfigError> {
     let text = string(node)?;
-    match Url::parse(&text) {
-        Ok(url) if matches!(url.scheme(), "http" | "https") => Ok(url),
-        Ok(url) => error_at(
-            node,
-            format!("unsupported protocol scheme {:?}", url.scheme()),
-        ),
-        Err(error) => error_at(node, format!("parse {text:?}: {error}")),
+    Url::parse(&text).or_else(|error| error_at(node, format!("parse {text:?}: {error}")))
+}
+
+/// Prometheus finds out when it sends.
+fn check_scheme(node: &Node, url: &Url) -> Result<(), ConfigError> {
+    match url.scheme() {
+        "http" | "https" => Ok(()),
+        other => error_at(node, format!("unsupported protocol scheme {other:?}")),
     }
 }
 
@@ -236,7 +256,7 @@ fn message(node: &Node) -> Result<WriteMessage, ConfigError> {
                 error_at(
                     node,
                     format!(
-                        "invalid protobuf_message value: unknown type for remote write protobuf message {name}, supported: [prometheus.WriteRequest io.prometheus.write.v2.Request]"
+                        "invalid protobuf_message value: unknown type for remote write protobuf message {name}, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request"
                     ),
                 )
             },
@@ -244,7 +264,13 @@ fn message(node: &Node) -> Result<WriteMessage, ConfigError> {
         )
 }
 
-fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
+/// Whether a header belongs to the protocol, so that no configuration may set it.
+pub(super) fn is_reserved_header(name: &str) -> bool {
+    RESERVED.contains(&name.to_ascii_lowercase().as_str())
+}
+
+/// Headers to send along.
+pub(super) fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
     let by_name = map(node, |key, value| {
         let lower = key.name.to_ascii_lowercase();
         if lower == "authorization" {
@@ -253,7 +279,7 @@ fn headers(node: &Node) -> Result<Vec<(String, String)>, ConfigError> {
                 "authorization header must be changed via the basic_auth, authorization, oauth2, sigv4, azuread or google_iam parameter",
             ));
         }
-        if RESERVED.contains(&lower.as_str()) {
+        if is_reserved_header(&lower) {
             return Err(ConfigError::new(
                 Some(key.at),
                 format!("{} is a reserved header. It must not be changed", key.name),

@@ -24,12 +24,16 @@ pub(in crate::config) fn remote_write(config: &RemoteWriteConfig) -> Yaml {
         .text_if_set("name", &config.name)
         .flag_if_set("send_exemplars", config.send_exemplars)
         .flag_if_set("send_native_histograms", config.send_native_histograms)
+        .flag_if_set("round_robin_dns", config.http.round_robin_dns)
         .text("protobuf_message", config.message.as_str());
     http(&mut entries, &config.http);
     entries
         .put("queue_config", queue(&config.queue))
-        .put("metadata_config", metadata(&config.metadata))
-        .map()
+        .put("metadata_config", metadata(&config.metadata));
+    if let Some(auth) = &config.cloud_auth {
+        auth.render(&mut entries);
+    }
+    entries.map()
 }
 
 fn number(value: usize) -> u64 {

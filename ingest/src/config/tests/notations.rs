@@ -87,3 +87,20 @@ fn discovery_files_may_be_patterns() {
         assert_eq!(result.is_ok(), valid, "{file}");
     }
 }
+
+#[test]
+fn binary_values_are_text_too() {
+    let labels = |value: &str| {
+        parse(&format!(
+            "global: {{external_labels: {{a: !!binary {value}}}}}"
+        ))
+    };
+    let config = labels("w7xiZXI=").unwrap();
+    assert_eq!(config.global.external_labels.get("a"), Some("über"));
+    for (value, message) in [
+        ("/w==", r#"yaml: "\xff" is not valid UTF-8"#),
+        ("_", "yaml: !!binary value contains invalid base64 data"),
+    ] {
+        assert_eq!(labels(value).unwrap_err().message(), message);
+    }
+}

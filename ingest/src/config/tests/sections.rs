@@ -90,12 +90,12 @@ fn receivers_have_prometheus_defaults_and_are_shown_without_secrets() {
         ),
         (
             "{url: 'http://x', protobuf_message: y}",
-            "invalid protobuf_message value: unknown type for remote write protobuf message y, supported: [prometheus.WriteRequest io.prometheus.write.v2.Request]",
+            "invalid protobuf_message value: unknown type for remote write protobuf message y, supported: prometheus.WriteRequest, io.prometheus.write.v2.Request",
         ),
         ("{url: 'ftp://x'}", "unsupported protocol scheme \"ftp\""),
         (
-            "{url: 'http://x', sigv4: {region: a}}",
-            "not supported yet: sigv4",
+            "{url: 'http://x', failed_request_logging: true}",
+            "not supported yet: failed_request_logging",
         ),
         ("null", "empty or null remote write config section"),
         (
@@ -258,4 +258,90 @@ scrape_configs:
         "application/vnd.google.protobuf;proto=io.prometheus.client.MetricFamily;encoding=delimited;q=0.6,\
          application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.5,*/*;q=0.4"
     );
+}
+
+#[test]
+fn sections_that_nothing_acts_on_are_checked_all_the_same() {
+    let server = "url: 'http://u:secret@x/read?token=a', remote_timeout: 5s, chunked_read_limit: 9, headers: {a: b}, read_recent: true, required_matchers: {a: b}, filter_external_labels: false, basic_auth: {username: x}";
+    let config = parse(&format!("remote_read: [{{{server}}}]")).unwrap();
+    assert_eq!(config.notes.len(), 1);
+    assert!(
+        config.notes[0].starts_with("remote_read: http://"),
+        "{:?}",
+        config.notes
+    );
+    assert!(!config.notes[0].contains("secret"), "{:?}", config.notes);
+    for (text, message) in [
+        (
+            "remote_read: [null]",
+            "empty or null remote read config section",
+        ),
+        (
+            "remote_read: [{read_recent: true}]",
+            "url for remote_read is empty",
+        ),
+        (
+            "remote_read: [{url: 'http://x', name: a}, {url: 'http://y', name: a}]",
+            "found multiple remote read configs with job name \"a\"",
+        ),
+        (
+            "remote_read: [{url: 'http://x', headers: {Host: a}}]",
+            "Host is a reserved header. It must not be changed",
+        ),
+        (
+            "tracing: {sampling_fraction: 1}",
+            "tracing endpoint must be set",
+        ),
+        (
+            "tracing: {endpoint: x, compression: foo}",
+            "invalid compression type foo provided, valid options: gzip",
+        ),
+        (
+            "tracing: {endpoint: x, client_type: foo}",
+            "expected tracing client type to be to be http or grpc, but got foo",
+        ),
+        (
+            "tracing: {endpoint: x, headers: {X-Prometheus-Remote-Write-Version: a}}",
+            "X-Prometheus-Remote-Write-Version is a reserved header. It must not be changed",
+        ),
+        (
+            "tracing: {endpoint: x, headers: {authorization: a}}",
+            "authorization header configuration is not yet supported",
+        ),
+        (
+            "storage: {tsdb: {chunk_encoding: {floats: XOR}}}",
+            "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be omitted entirely, got \"XOR\"",
+        ),
+        (
+            "storage: {tsdb: {retention: {percentage: 101}}}",
+            "'storage.tsdb.retention.percentage' must be in the range [0, 100], got 101",
+        ),
+        (
+            "storage: {tsdb: {retention: {size: -1GB}}}",
+            "'storage.tsdb.retention.size' must be greater than or equal to 0, got -1GB",
+        ),
+        (
+            "alerting: {alertmanagers: [{api_version: v1}]}",
+            "expected Alertmanager api version to be one of [v2] but got v1",
+        ),
+        (
+            "alerting: {alertmanagers: [{sigv4: {region: a}, basic_auth: {username: b}}]}",
+            "at most one of basic_auth, authorization, oauth2, & sigv4 must be configured",
+        ),
+        (
+            "alerting: {alertmanagers: [{static_configs: [{targets: ['http://a/']}]}]}",
+            "\"http://a/\" is not a valid hostname",
+        ),
+        (
+            "alerting: {alert_relabel_configs: [null]}",
+            "empty or null alert relabeling rule",
+        ),
+        (
+            "alerting: {alertmanagers: [{timeout: 10}]}",
+            "not a valid duration string: \"10\"",
+        ),
+    ] {
+        let error = parse(text).unwrap_err();
+        assert_eq!(error.message(), message, "{text}");
+    }
 }

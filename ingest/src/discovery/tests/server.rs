@@ -27,10 +27,12 @@ impl Received {
 #[derive(Debug, Default)]
 struct ServerState {
     answers: Mutex<BTreeMap<String, (u16, String)>>,
+    /// A header of an answer, by the same path.
+    headers: Mutex<BTreeMap<String, (&'static str, String)>>,
     requests: Mutex<Vec<Received>>,
 }
 
-/// A server of JSON documents by path.
+/// A server of JSON documents by path, or by path and query.
 #[derive(Debug)]
 pub(crate) struct Server {
     /// `127.0.0.1:port`.
@@ -47,10 +49,20 @@ async fn handle(State(state): State<Arc<ServerState>>, request: Request) -> Resp
         headers: parts.headers,
         body: String::from_utf8(body.to_vec()).unwrap(),
     });
-    let answer = state.answers.lock().unwrap().get(&path).cloned();
+    let full = parts.uri.to_string();
+    let answers = state.answers.lock().unwrap();
+    let answer = answers.get(&full).or(answers.get(&path)).cloned();
+    drop(answers);
     let (status, body) = answer.unwrap_or((404, "not here".to_owned()));
     let status = StatusCode::from_u16(status).unwrap();
-    (status, [("content-type", "application/json")], body).into_response()
+    let json = [("content-type", "application/json")];
+    let mut response = (status, json, body).into_response();
+    let headers = state.headers.lock().unwrap();
+    if let Some((name, value)) = headers.get(&full).or(headers.get(&path)) {
+        response.headers_mut().insert(*name, value.parse().unwrap());
+    }
+    drop(headers);
+    response
 }
 
 impl Server {
@@ -88,6 +100,12 @@ impl Server {
     pub(crate) fn answer(&self, path: &str, status: u16, body: &str) {
         let mut answers = self.state.answers.lock().unwrap();
         answers.insert(path.to_owned(), (status, body.to_owned()));
+    }
+
+    /// Adds a header to the answer of a path.
+    pub(crate) fn add_header(&self, path: &str, name: &'static str, value: &str) {
+        let mut headers = self.state.headers.lock().unwrap();
+        headers.insert(path.to_owned(), (name, value.to_owned()));
     }
 
     pub(crate) fn requests(&self) -> Vec<Received> {

@@ -6,7 +6,9 @@ use varve_storage::histogram::{
     ClassicHistogram, CounterResetHint, FloatHistogram, HistogramError, IntegerHistogram,
 };
 
-use crate::exposition::{ExpositionError, ParsedExemplar};
+use crate::exposition::native::{check_spans, of_integers};
+use crate::exposition::parser::EXPOSED_LABELS_MAX;
+use crate::exposition::{ExpositionError, Observations, ParsedExemplar};
 use varve_storage::protobuf::histogram::read_span;
 use varve_storage::protobuf::wire::{Field, Fields, WireError};
 
@@ -103,6 +105,11 @@ impl<'a> Metric<'a> {
         let mut metric = Self::default();
         while let Some(field) = fields.next()? {
             match field.number {
+                1 if metric.labels.len() == EXPOSED_LABELS_MAX => {
+                    return Err(failure(format!(
+                        "a metric has more than {EXPOSED_LABELS_MAX} labels"
+                    )));
+                }
                 1 => metric.labels.push(label(field)?),
                 2 => metric.gauge = field.bytes()?,
                 3 => metric.counter = field.bytes()?,
@@ -268,32 +275,42 @@ impl<'a> Histogram<'a> {
         count(self.float_count, self.integer.count)
     }
 
-    /// The native side.
-    pub(super) fn native(&self, kind: MetricType) -> Result<FloatHistogram, HistogramError> {
-        let hint = hint(kind);
-        let integer = IntegerHistogram {
-            counter_reset_hint: hint,
-            ..self.integer.clone()
+    /// The native side, of which only that spans fit buckets is checked.
+    pub(super) fn native(
+        &self,
+        kind: MetricType,
+    ) -> Result<(FloatHistogram, Option<Observations>), String> {
+        let is_float = self.float_count > 0.0 || self.float_zero_count > 0.0;
+        let integer = &self.integer;
+        let (positive, negative) = match is_float {
+            true => (self.positive_counts.len(), self.negative_counts.len()),
+            false => (integer.positive_deltas.len(), integer.negative_deltas.len()),
         };
-        let mut histogram = match self.float_count > 0.0 || self.float_zero_count > 0.0 {
-            false => integer.to_float()?,
-            true => FloatHistogram {
-                counter_reset_hint: hint,
-                schema: integer.schema,
-                zero_threshold: integer.zero_threshold,
-                zero_count: self.float_zero_count,
-                count: self.float_count,
-                sum: integer.sum,
-                positive_spans: integer.positive_spans,
-                positive_buckets: self.positive_counts.clone(),
-                negative_spans: integer.negative_spans,
-                negative_buckets: self.negative_counts.clone(),
-                custom_values: Vec::new(),
-            }
-            .received()?,
+        check_spans("positive", &integer.positive_spans, positive)?;
+        check_spans("negative", &integer.negative_spans, negative)?;
+        let integer = IntegerHistogram {
+            counter_reset_hint: hint(kind),
+            ..integer.clone()
+        };
+        if !is_float {
+            let (histogram, observations) = of_integers(integer);
+            return Ok((histogram, Some(observations)));
+        }
+        let mut histogram = FloatHistogram {
+            counter_reset_hint: integer.counter_reset_hint,
+            schema: integer.schema,
+            zero_threshold: integer.zero_threshold,
+            zero_count: self.float_zero_count,
+            count: self.float_count,
+            sum: integer.sum,
+            positive_spans: integer.positive_spans,
+            positive_buckets: self.positive_counts.clone(),
+            negative_spans: integer.negative_spans,
+            negative_buckets: self.negative_counts.clone(),
+            custom_values: Vec::new(),
         };
         histogram.compact(0);
-        Ok(histogram)
+        Ok((histogram, None))
     }
 
     /// The classic side as a native histogram.
@@ -306,7 +323,6 @@ impl<'a> Histogram<'a> {
         }
         let mut histogram = classic.to_native()?;
         histogram.counter_reset_hint = hint(kind);
-        histogram.validate()?;
         Ok(histogram)
     }
 
@@ -325,7 +341,6 @@ impl<'a> Histogram<'a> {
                 timed.push(exemplar);
             }
         }
-        timed.sort_by_key(|exemplar| exemplar.timestamp_ms);
         Ok(timed)
     }
 }

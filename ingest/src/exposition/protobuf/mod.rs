@@ -10,7 +10,6 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use varve_storage::columns::NO_START_MS;
-use varve_storage::histogram::HistogramError;
 use varve_storage::{METRIC_NAME, MetricType, SampleValue};
 
 use self::message::{
@@ -18,7 +17,7 @@ use self::message::{
 };
 use super::number::format_bound;
 use super::read::{Details, Exposed, ReadOptions, Visitor};
-use super::{Entry, ExpositionError, ParsedExemplar};
+use super::{Entry, ExpositionError, Observations, ParsedExemplar};
 use varve_storage::protobuf::wire::Fields;
 
 /// The sample at hand, for whoever wants its labels.
@@ -90,11 +89,6 @@ fn split(body: &[u8]) -> Result<(&[u8], &[u8]), ExpositionError> {
     ))
 }
 
-/// Where the spans do not fit the buckets is known to whoever exposes it by the name of the metric.
-fn named(name: &str, error: HistogramError) -> ExpositionError {
-    failure(format!("histogram {name:?}: {error}"))
-}
-
 /// Walks one exposition. The key of a series is written into the same buffer each time.
 struct Reader<'r, V> {
     options: &'r ReadOptions,
@@ -158,11 +152,22 @@ impl<V: Visitor> Reader<'_, V> {
         }
     }
 
-    /// Hands a sample on.
+    /// Hands on a sample that is to be checked by itself.
     fn emit(
         &mut self,
         metric: &Metric<'_>,
         value: SampleValue,
+        start_ms: i64,
+        current: &Current<'_>,
+    ) -> Result<(), V::Error> {
+        self.emit_checked(metric, (value, None), start_ms, current)
+    }
+
+    /// Hands on a sample, with what it is to be checked against.
+    fn emit_checked(
+        &mut self,
+        metric: &Metric<'_>,
+        (value, observations): (SampleValue, Option<Observations>),
         start_ms: i64,
         current: &Current<'_>,
     ) -> Result<(), V::Error> {
@@ -184,6 +189,7 @@ impl<V: Visitor> Reader<'_, V> {
         let exposed = Exposed {
             series: &self.key,
             value,
+            observations,
             timestamp_ms: metric.timestamp_ms(),
             start_timestamp_ms: match self.options.start_timestamps {
                 true => start_ms,
@@ -240,12 +246,13 @@ impl<V: Visitor> Reader<'_, V> {
     ) -> Result<(), V::Error> {
         let histogram = Histogram::read(metric.histogram)?;
         if self.options.native_histograms && histogram.is_native() {
-            let native = histogram
+            let name = current.name;
+            let (native, observations) = histogram
                 .native(kind)
-                .map_err(|error| named(current.name, error))?;
+                .map_err(|reason| failure(format!("histogram {name:?}: {reason}")))?;
             current.exemplars = histogram.exemplars()?;
             let value = SampleValue::Histogram(Arc::new(native));
-            self.emit(metric, value, histogram.start_ms, &current)?;
+            self.emit_checked(metric, (value, observations), histogram.start_ms, &current)?;
             if self.options.classic_histograms && !histogram.buckets.is_empty() {
                 self.classic(metric, &histogram, current)?;
             }

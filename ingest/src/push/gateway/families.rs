@@ -116,7 +116,15 @@ impl Visitor for Collecting<'_, '_> {
         }
         let family = family_of(series.labels.metric_name(), &self.kinds).to_owned();
         let family = self.families.entry(family).or_default();
-        family.samples.push((series, exposed.value.clone()));
+        match exposition::checked(&exposed.value, exposed.observations) {
+            Ok(value) => family.samples.push((series, value)),
+            Err(error) => {
+                return Err(ExpositionError {
+                    line: 0,
+                    message: error.to_string(),
+                });
+            }
+        }
         Ok(())
     }
 }

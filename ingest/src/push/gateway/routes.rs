@@ -48,9 +48,9 @@ async fn handle(gateway: &PushGateway, request: Request) -> Result<StatusCode, R
         Method::PUT => Mode::Replace,
         _ => Mode::Add,
     };
-    let bytes_max = gateway.receiver.options().body_bytes_max;
-    let body = read(body, bytes_max).await?;
-    let body = decompressed(&parts.headers, &body, bytes_max)?;
+    let options = gateway.receiver.options();
+    let body = read(body, options).await?;
+    let body = decompressed(&parts.headers, &body, options.body_bytes_max)?;
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|value| value.to_str().ok());
     let format = Format::of(content_type, Some(Format::Text)).map_err(Refused::unsupported)?;

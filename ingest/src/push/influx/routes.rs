@@ -51,7 +51,7 @@ async fn handle_write(receiver: &PushReceiver, request: Request) -> Result<(), R
     enabled(receiver)?;
     let (parts, body) = request.into_parts();
     let parameters = Parameters::of(parts.uri.query().unwrap_or_default(), &parts.headers)?;
-    let body = read(body, receiver.options().body_bytes_max).await?;
+    let body = read(body, receiver.options()).await?;
     receive(receiver, &parameters, &body, now_ms()).await
 }
 

@@ -106,16 +106,7 @@ pub(super) async fn receive(
 ) -> Result<Outcome, Refused> {
     let message = from_snappy(body, receiver.options().body_bytes_max)?;
     add(&receiver.metrics().body_bytes, message.len() as u64);
-    let mut reading = Reading {
-        builder: receiver.request(now_ms),
-        counts: Counts::default(),
-        rejected: Vec::new(),
-    };
-    let read = match version {
-        Version::V1 => v1::read(&message, &mut reading),
-        Version::V2 => v2::read(&message, &mut reading),
-    };
-    read.map_err(|error| Refused::bad_request(error.to_string()))?;
+    let reading = read(receiver, version, &message, now_ms)?;
     drop(message);
     let Reading {
         builder,
@@ -132,6 +123,40 @@ pub(super) async fn receive(
         version,
         counts,
         rejected,
+    })
+}
+
+fn read<'a>(
+    receiver: &'a PushReceiver,
+    version: Version,
+    message: &[u8],
+    now_ms: i64,
+) -> Result<Reading<'a>, Refused> {
+    let mut reading = Reading {
+        builder: receiver.request(now_ms),
+        counts: Counts::default(),
+        rejected: Vec::new(),
+    };
+    let read = match version {
+        Version::V1 => v1::read(message, &mut reading),
+        Version::V2 => v2::read(message, &mut reading),
+    };
+    read.map_err(|error| Refused::bad_request(error.to_string()))?;
+    Ok(reading)
+}
+
+/// Reads a message of version 2 or else 1 and forgets it: what tests with arbitrary bytes call. The number of samples that it has and that could
+/// be stored.
+#[doc(hidden)]
+pub fn read_any(receiver: &PushReceiver, message: &[u8], version_2: bool) -> u64 {
+    let version = match version_2 {
+        true => Version::V2,
+        false => Version::V1,
+    };
+    let reading = read(receiver, version, message, 0);
+    reading.map_or(0, |reading| {
+        reading.builder.finish();
+        reading.counts.samples
     })
 }
 

@@ -41,6 +41,7 @@ impl Fixture {
             metrics: &self.metrics,
             time_ms: self.time_ms,
             options: self.config.read_options(),
+            starts: self.starts,
         };
         let (pass, result) = pass(body, Format::Protobuf, &mut self.cache, &context);
         if let Err(error) = result {
@@ -148,6 +149,139 @@ fn labels_that_are_repeated_for_every_bucket_are_bounded() {
     let error = target.histograms(&field.into_bytes()[1..]).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the labels of new series take more than 536870912 bytes"
+        "new series take more than 536870912 bytes"
     );
+}
+
+/// A body of one family with one metric that has this histogram.
+fn histogram(write: impl FnOnce(&mut Message)) -> Vec<u8> {
+    let mut family = Message::default();
+    family.string(1, "h");
+    family.uint64(3, 4);
+    family.message(4, |metric| metric.message(7, write));
+    let mut field = Message::default();
+    field.bytes(1, family.as_bytes());
+    field.into_bytes()[1..].to_vec()
+}
+
+const NATIVE: &str = ", scrape_native_histograms: true";
+
+#[test]
+fn an_invalid_histogram_fails_the_scrape_unless_it_is_dropped() {
+    let dropping = format!(
+        "{NATIVE}, metric_relabel_configs: [{{source_labels: [__name__], regex: h, action: drop}}]"
+    );
+    let wrong = histogram(|histogram| {
+        histogram.uint64(1, 9);
+        histogram.message(12, |span| span.uint64(2, 1));
+        histogram.sint64s(13, &[1]);
+    });
+    let error = Fixture::new(NATIVE).histograms(&wrong).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "1 observations found in buckets, but the Count field is 9: histogram's observation count should equal the number of observations found in the buckets (in absence of NaN)"
+    );
+    assert!(Fixture::new(&dropping).histograms(&wrong).is_ok());
+    // Spans that do not fit the buckets are wrong in any case.
+    let unfit = histogram(|histogram| {
+        histogram.uint64(1, 1);
+        histogram.message(12, |span| span.uint64(2, 2));
+        histogram.sint64s(13, &[1]);
+    });
+    let error = Fixture::new(&dropping).histograms(&unfit).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "histogram \"h\": positive side: spans require 2 buckets, have 1"
+    );
+}
+
+#[test]
+fn a_schema_above_the_finest_is_wrong_unless_a_coarser_one_is_wanted() {
+    let fine = body(4, 20, &[1]);
+    let error = Fixture::new(NATIVE).histograms(&fine).unwrap_err();
+    assert!(error.to_string().ends_with("got schema 20"), "{error}");
+    let reducing = format!("{NATIVE}, native_histogram_min_bucket_factor: 1.1");
+    let reduced = Fixture::new(&reducing).histograms(&fine).unwrap();
+    assert_eq!((reduced[0].schema, reduced[0].count), (2, 1.0));
+    let limited = format!("{NATIVE}, native_histogram_bucket_limit: 1");
+    let wide = body(4, 20, &[1, 0]);
+    let error = Fixture::new(&limited).histograms(&wide).unwrap_err();
+    assert_eq!(error.to_string(), "histogram bucket limit exceeded");
+}
+
+#[test]
+fn a_histogram_with_too_many_buckets_is_not_one_of_the_samples() {
+    let limits = format!("{NATIVE}, native_histogram_bucket_limit: 1, sample_limit: 1");
+    let mut target = Fixture::new(&limits);
+    let mut wide = vec![0; 1000];
+    wide[0] = 1;
+    let mut exposed = body(4, -4, &wide);
+    let gauge = |name: &str| {
+        let mut family = Message::default();
+        family.string(1, name);
+        family.uint64(3, 1);
+        family.message(4, |metric| metric.message(2, |gauge| gauge.double(1, 1.0)));
+        let mut field = Message::default();
+        field.bytes(1, family.as_bytes());
+        field.into_bytes()[1..].to_vec()
+    };
+    exposed.extend(gauge("a"));
+    let outcome = target.scrape_as(Format::Protobuf, &exposed);
+    assert_eq!(outcome.error.unwrap(), "histogram bucket limit exceeded");
+    assert_eq!(
+        (
+            outcome.scraped,
+            outcome.post_relabeling,
+            outcome.series_added
+        ),
+        (2, 2, 0)
+    );
+    let exceeded = &target.metrics.histogram_bucket_limit_exceeded;
+    assert_eq!(exceeded.load(Ordering::Relaxed), 1);
+    // Where there is one sample too many besides, that counts.
+    exposed.extend(gauge("b"));
+    let outcome = target.scrape_as(Format::Protobuf, &exposed);
+    assert_eq!(outcome.error.unwrap(), "sample limit exceeded");
+}
+
+#[test]
+fn a_stale_marker_of_the_target_ends_a_series_whatever_the_limit() {
+    let gauge = |name: &str, value: f64| {
+        let mut family = Message::default();
+        family.string(1, name);
+        family.uint64(3, 1);
+        family.message(4, |metric| {
+            metric.message(2, |gauge| gauge.double(1, value));
+        });
+        let mut field = Message::default();
+        field.bytes(1, family.as_bytes());
+        field.into_bytes()[1..].to_vec()
+    };
+    let mut target = Fixture::new(", sample_limit: 1");
+    target.scrape_as(Format::Protobuf, &gauge("a", 1.0));
+    let stale = gauge("a", varve_storage::stale_nan());
+    let outcome = target.scrape_as(Format::Protobuf, &[stale, gauge("b", 2.0)].concat());
+    assert_eq!(outcome.error, None);
+    assert_eq!(
+        outcome.rows,
+        ["__name__=a job=j stale @2000", "__name__=b job=j 2 @2000"]
+    );
+}
+
+#[test]
+fn a_comment_ends_a_histogram_of_a_text() {
+    let text = "# TYPE h histogram
+h_bucket{le=\"1\"} 1
+h_bucket{le=\"+Inf\"} 3
+
+h_count 3
+# said in between
+h_sum 4
+h_count 5
+";
+    let mut target = Fixture::new(", convert_classic_histograms_to_nhcb: true");
+    let outcome = target.scrape(text);
+    assert_eq!((outcome.scraped, outcome.error), (2, None));
+    // What comes behind it is another histogram of the series, and the first one stands.
+    assert_eq!(outcome.rows, ["__name__=h job=j count 3 @1000"]);
 }

@@ -9,8 +9,14 @@ use varve_storage::is_stale_nan;
 use super::*;
 use crate::config::Config;
 
+#[path = "exemplars.rs"]
+mod exemplars;
 #[path = "histograms.rs"]
 mod histograms;
+#[path = "hostile.rs"]
+mod hostile;
+#[path = "starts.rs"]
+mod starts;
 
 /// One target, scraped again and again without a network.
 struct Fixture {
@@ -18,12 +24,14 @@ struct Fixture {
     cache: ScrapeCache,
     metrics: ScrapeMetrics,
     target: Labels,
+    starts: StartTimestamps,
     time_ms: i64,
 }
 
 /// What a scrape left: rows as text, and the counts.
 struct Outcome {
     rows: Vec<String>,
+    exemplars: Vec<Exemplar>,
     error: Option<String>,
     scraped: u64,
     post_relabeling: u64,
@@ -45,7 +53,12 @@ fn show(rows: &[SampleRow]) -> Vec<String> {
                 .iter()
                 .map(|(n, v)| format!("{n}={v}"))
                 .collect();
-            format!("{} {value} @{}", labels.join(" "), row.timestamp_ms)
+            let start = match row.start_timestamp_ms {
+                NO_START_MS => String::new(),
+                start_ms => format!(" since {start_ms}"),
+            };
+            let time_ms = row.timestamp_ms;
+            format!("{} {value} @{time_ms}{start}", labels.join(" "))
         })
         .collect();
     out.sort();
@@ -61,31 +74,41 @@ impl Fixture {
             cache: ScrapeCache::default(),
             metrics: ScrapeMetrics::default(),
             target: Labels::from_pairs([("job", "j")]),
+            starts: StartTimestamps::default(),
             time_ms: 0,
         }
     }
 
     /// Scrapes `body` a second after the last scrape; a failed scrape is followed by an empty one, as in a loop.
     fn scrape(&mut self, body: &str) -> Outcome {
+        let format = match body.ends_with("# EOF\n") {
+            true => Format::OpenMetrics,
+            false => Format::Text,
+        };
+        self.scrape_as(format, body.as_bytes())
+    }
+
+    fn scrape_as(&mut self, format: Format, body: &[u8]) -> Outcome {
         self.time_ms += 1000;
         let context = PassContext {
             config: &self.config,
             target: &self.target,
             metrics: &self.metrics,
             time_ms: self.time_ms,
-            options: self.config.read_options(),
+            options: ReadOptions {
+                start_timestamps: self.starts.wanted(),
+                ..self.config.read_options()
+            },
+            starts: self.starts,
         };
-        let format = match body.ends_with("# EOF\n") {
-            true => Format::OpenMetrics,
-            false => Format::Text,
-        };
-        let (pass, result) = pass(body.as_bytes(), format, &mut self.cache, &context);
+        let (pass, result) = pass(body, format, &mut self.cache, &context);
         let rows = match result {
             Ok(()) => show(&pass.samples),
             Err(_) => show(&empty_pass(&mut self.cache, &context)),
         };
         Outcome {
             rows,
+            exemplars: pass.exemplars,
             error: result.err().map(|error| error.to_string()),
             scraped: pass.scraped,
             post_relabeling: pass.post_relabeling,
@@ -329,38 +352,6 @@ fn metadata_is_handed_over_when_it_changes() {
         target.rows("b 1\n");
     }
     assert!(target.cache.metadata().is_empty());
-}
-
-#[test]
-fn exemplars_belong_to_their_series() {
-    let mut target = Fixture::new("");
-    target.time_ms = 1000;
-    let context = PassContext {
-        config: &target.config,
-        target: &target.target,
-        metrics: &target.metrics,
-        time_ms: 1000,
-        options: target.config.read_options(),
-    };
-    for _ in 0..2 {
-        let body =
-            b"# TYPE a counter\na_total 1 # {trace_id=\"t\"} 0.5 1.5\nb 2 # {x=\"y\"} 3\n# EOF\n";
-        let (pass, result) = pass(body, Format::OpenMetrics, &mut target.cache, &context);
-        result.unwrap();
-        let [first, second] = &pass.exemplars[..] else {
-            unreachable!("two exemplars");
-        };
-        assert_eq!(first.series.labels.metric_name(), "a_total");
-        assert_eq!(
-            (
-                first.labels.get("trace_id"),
-                first.timestamp_ms,
-                first.value
-            ),
-            (Some("t"), 1500, 0.5)
-        );
-        assert_eq!((second.timestamp_ms, second.value), (1000, 3.0));
-    }
 }
 
 #[test]

@@ -10,11 +10,11 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures::future::BoxFuture;
 use tokio::sync::watch;
-use varve_storage::wal::Append;
+use varve_storage::wal::{Append, SampleRow};
 use varve_storage::{MetricMetadata, SampleValue};
 
 use crate::config::Config;
-use crate::scrape::{ScrapeManager, ScrapeOptions};
+use crate::scrape::{ScrapeManager, ScrapeOptions, StartTimestamps};
 use crate::sink::SampleSink;
 
 /// How long a test waits for something that must happen.
@@ -230,6 +230,19 @@ impl Sink {
         count
     }
 
+    /// All samples, in the order of appending.
+    pub(super) fn rows(&self) -> Vec<SampleRow> {
+        let appends = self.appends.lock().unwrap();
+        appends.iter().flat_map(|a| a.samples.clone()).collect()
+    }
+
+    /// The times of exemplars, in the order of appending.
+    pub(super) fn exemplars_ms(&self) -> Vec<i64> {
+        let appends = self.appends.lock().unwrap();
+        let exemplars = appends.iter().flat_map(|append| &append.exemplars);
+        exemplars.map(|exemplar| exemplar.timestamp_ms).collect()
+    }
+
     pub(super) fn metadata(&self) -> Vec<MetricMetadata> {
         let appends = self.appends.lock().unwrap();
         appends
@@ -248,12 +261,16 @@ pub(super) struct Fixture {
 
 impl Fixture {
     pub(super) async fn start() -> Self {
+        Self::start_with(StartTimestamps::default()).await
+    }
+
+    pub(super) async fn start_with(start_timestamps: StartTimestamps) -> Self {
         let sink = Arc::new(Sink {
             appends: Mutex::default(),
             blocked: watch::Sender::new(false),
         });
         let options = ScrapeOptions {
-            start_timestamps: false,
+            start_timestamps,
             host_name: "testhost".to_owned(),
             spread: false,
             shutdown_grace: Duration::from_secs(1),

@@ -4,6 +4,7 @@
 
 mod discovery;
 mod fixture;
+mod formats;
 
 use std::sync::atomic::Ordering;
 use std::time::Duration;

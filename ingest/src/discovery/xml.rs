@@ -9,34 +9,34 @@ const DEPTH_MAX: usize = 64;
 
 /// An element with what is in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Element {
+pub(crate) struct Element {
     /// The name without its namespace.
-    pub(super) name: String,
+    pub(crate) name: String,
     attributes: Vec<(String, String)>,
-    pub(super) children: Vec<Element>,
+    pub(crate) children: Vec<Element>,
     /// The text that is directly in the element.
-    pub(super) text: String,
+    pub(crate) text: String,
     /// All that is between its tags, as it was written.
-    pub(super) inner: String,
+    pub(crate) inner: String,
 }
 
 impl Element {
     /// The children of a name.
-    pub(super) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Self> {
         self.children.iter().filter(move |child| child.name == name)
     }
 
     /// The last child of a name: of several the last one counts.
-    pub(super) fn last(&self, name: &str) -> Option<&Self> {
+    pub(crate) fn last(&self, name: &str) -> Option<&Self> {
         self.children.iter().rev().find(|child| child.name == name)
     }
 
     /// The text of the last child of a name; "" where there is none.
-    pub(super) fn text_of(&self, name: &str) -> String {
+    pub(crate) fn text_of(&self, name: &str) -> String {
         self.last(name).map_or_else(String::new, |e| e.text.clone())
     }
 
-    pub(super) fn attribute(&self, name: &str) -> Option<&str> {
+    pub(crate) fn attribute(&self, name: &str) -> Option<&str> {
         let mut attributes = self.attributes.iter();
         let found = attributes.find(|(other, _)| other == name);
         found.map(|(_, value)| value.as_str())
@@ -44,7 +44,7 @@ impl Element {
 }
 
 /// Reads the first element of a document.
-pub(super) fn parse(bytes: &[u8]) -> Result<Element, String> {
+pub(crate) fn parse(bytes: &[u8]) -> Result<Element, String> {
     let text = std::str::from_utf8(bytes).map_err(|e| e.to_string())?;
     let mut reader = Reader::from_str(text);
     // The elements that are open, each with the place after its tag.
