@@ -24,6 +24,10 @@ use clap::{ArgMatches, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use crate::failure::Failure;
 
+/// A pass of the compactor takes much memory for a short time; this allocator gives it back, the C library's keeps it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// A Prometheus on object storage.
 #[derive(Debug, Parser)]
 #[command(
