@@ -25,6 +25,7 @@
 mod compactor;
 mod error;
 mod exemplars;
+mod gather;
 mod kway;
 mod merge;
 mod metrics;

@@ -12,33 +12,32 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
-use chrono::{Datelike, NaiveDate};
+use chrono::NaiveDate;
 use futures::{StreamExt, TryStreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use varve_storage::MetricMetadata;
 use varve_storage::keys::TenantKeys;
-use varve_storage::rows::{SampleRows, SampleRowsBuilder, SampleSet, SeriesSamples};
-use varve_storage::wal::Segment;
+use varve_storage::rows::SampleRowsBuilder;
 use varve_table::rows::encode_metadata;
-use varve_table::rows::encode_series;
 use varve_table::{
-    Commit, CommitOutcome, DeltaTable, Error as TableError, NewFile, SeriesRow, TableFileWriter,
-    TableKind,
+    Commit, CommitOutcome, DeltaTable, Error as TableError, NewFile, TableFileWriter, TableKind,
 };
 
 use crate::error::{Error, Result};
 use crate::exemplars::{NewExemplars, SegmentExemplars};
-use crate::kway::{encode_exemplars, push_samples, sort_metadata};
+use crate::gather::{Gathered, Scratch};
+use crate::kway::{encode_exemplars, sort_metadata};
 use crate::options::CompactorOptions;
 use crate::segments::{PassLimit, WalReader};
-use crate::windows::{date_of, split};
+use crate::windows::date_of;
 
 /// Samples of one batch on its way into a file.
 const BATCH_SAMPLES: usize = 1 << 18;
+/// Rows of such a batch.
+const BATCH_ROWS: usize = 1 << 14;
 /// Files that are written at once.
 const PUTS: usize = 4;
 
@@ -152,18 +151,6 @@ pub(crate) struct PassOutcome {
     pub(crate) more: bool,
 }
 
-/// The rows of a pass, ready to be encoded.
-struct PassRows {
-    rows: Vec<SeriesSamples>,
-    /// Window to the parts of `rows` in it, in the table's order.
-    windows: BTreeMap<i64, Vec<(usize, Range<usize>)>>,
-    series: BTreeMap<NaiveDate, Vec<SeriesRow>>,
-    metadata: Vec<MetricMetadata>,
-    samples: u64,
-    /// Samples at times that have no date of four-digit years.
-    dropped: u64,
-}
-
 pub(crate) struct Pass<'a> {
     pub(crate) tables: &'a Tables,
     pub(crate) keys: &'a TenantKeys,
@@ -224,17 +211,28 @@ impl Pass<'_> {
             ..PassOutcome::default()
         };
         let exemplars = SegmentExemplars::take(&mut consumed.segments);
-        let segments = std::mem::take(&mut consumed.segments);
-        let rows = collect(segments)?;
+        let (mut batches, mut metadata) = (Vec::new(), Vec::new());
+        for segment in consumed.segments {
+            batches.push(segment.samples);
+            metadata.extend(segment.metadata);
+        }
+        sort_metadata(&mut metadata);
+        let rows = Gathered::new(&batches)?;
         outcome.samples = rows.samples;
         outcome.dropped_samples = rows.dropped;
+        if rows.dropped > 0 {
+            tracing::error!(
+                samples = rows.dropped,
+                "samples at times before year 1 or after year 9999 are not kept"
+            );
+        }
         self.run.report(&Progress::Pass {
             segments: outcome.segments as usize,
             samples: rows.samples,
         });
-        let advance = consumed.advance.clone();
+        let advance = consumed.advance;
         self.run.check_cancelled()?;
-        self.write_metadata(&rows, &mut outcome).await?;
+        self.write_metadata(metadata, &mut outcome).await?;
         if !exemplars.is_empty()
             && !self
                 .exemplars(exemplars, &advance, started, &mut outcome)
@@ -321,13 +319,12 @@ impl Pass<'_> {
         Ok(Some(file))
     }
 
-    async fn write_metadata(&self, rows: &PassRows, outcome: &mut PassOutcome) -> Result<()> {
-        let new: Vec<MetricMetadata> = rows
-            .metadata
-            .iter()
-            .filter(|row| !(self.known_metadata)(row))
-            .cloned()
-            .collect();
+    async fn write_metadata(
+        &self,
+        mut new: Vec<MetricMetadata>,
+        outcome: &mut PassOutcome,
+    ) -> Result<()> {
+        new.retain(|row| !(self.known_metadata)(row));
         let Some(date) = date_of(self.now_ms).filter(|_| !new.is_empty()) else {
             return Ok(());
         };
@@ -387,13 +384,13 @@ impl Pass<'_> {
             .await
     }
 
-    async fn write_series(&self, rows: &PassRows) -> Result<Vec<NewFile>> {
+    async fn write_series(&self, rows: &Gathered<'_>) -> Result<Vec<NewFile>> {
         let table = &self.tables.series;
-        stream::iter(&rows.series)
-            .map(|(date, rows)| async move {
+        stream::iter(&rows.days)
+            .map(|(date, day)| async move {
                 let mut writer = TableFileWriter::new(TableKind::Series, *date, 0);
-                for chunk in rows.chunks(8_192) {
-                    writer.write(&encode_series(chunk)?)?;
+                for chunk in day.chunks(8_192) {
+                    writer.write(&rows.series_batch(chunk)?)?;
                 }
                 self.put(table, writer).await
             })
@@ -403,21 +400,20 @@ impl Pass<'_> {
             .await
     }
 
-    async fn write_samples(&self, rows: &PassRows) -> Result<Vec<NewFile>> {
+    async fn write_samples(&self, rows: &Gathered<'_>) -> Result<Vec<NewFile>> {
         let table = &self.tables.samples;
         stream::iter(&rows.windows)
-            .map(|(window, parts)| async move {
+            .map(|(window, runs)| async move {
                 self.run.check_cancelled()?;
                 let Some(date) = date_of(*window) else {
                     return Ok(None);
                 };
                 let mut writer = TableFileWriter::new(TableKind::Samples, date, 0);
                 let mut builder = SampleRowsBuilder::with_capacity(0, 0);
-                for (row, range) in parts {
-                    if let Some(row) = rows.rows.get(*row) {
-                        push_samples(&mut builder, row, range.clone())?;
-                    }
-                    if builder.samples() >= BATCH_SAMPLES {
+                let mut scratch = Scratch::default();
+                for run in runs {
+                    rows.push(&mut builder, *run, *window, &mut scratch)?;
+                    if builder.samples() >= BATCH_SAMPLES || builder.rows() >= BATCH_ROWS {
                         let full =
                             std::mem::replace(&mut builder, SampleRowsBuilder::with_capacity(0, 0));
                         writer.write(&full.finish()?)?;
@@ -431,69 +427,4 @@ impl Pass<'_> {
             .try_collect()
             .await
     }
-}
-
-/// Samples by series and window, and what `series` has to know. Each segment goes as soon as its samples are taken.
-fn collect(segments: Vec<Segment>) -> Result<PassRows> {
-    let mut set = SampleSet::default();
-    let mut metadata = Vec::new();
-    for segment in segments {
-        let rows = SampleRows::new(&segment.samples)?;
-        for (row, series) in rows.iter().zip(&segment.series) {
-            set.extend(series, row)
-                .map_err(|error| Error::Collision(error.to_string()))?;
-        }
-        metadata.extend(segment.metadata);
-    }
-    sort_metadata(&mut metadata);
-    let mut out = PassRows {
-        rows: set.into_rows(),
-        windows: BTreeMap::new(),
-        series: BTreeMap::new(),
-        metadata,
-        samples: 0,
-        dropped: 0,
-    };
-    for (index, row) in out.rows.iter().enumerate() {
-        for (window, range) in split(&row.timestamps) {
-            let times = row.timestamps.get(range.clone()).unwrap_or_default();
-            let (Some(min), Some(max)) = (times.first(), times.last()) else {
-                continue;
-            };
-            let Some(date) = date_of(window).filter(|date| (1..=9_999).contains(&date.year()))
-            else {
-                out.dropped += times.len() as u64;
-                continue;
-            };
-            out.samples += times.len() as u64;
-            out.windows
-                .entry(window)
-                .or_default()
-                .push((index, range.clone()));
-            let new = SeriesRow {
-                series: Arc::clone(&row.series),
-                min_time_ms: *min,
-                max_time_ms: *max,
-                samples: times.len() as i64,
-            };
-            let day = out.series.entry(date).or_default();
-            match day
-                .last_mut()
-                .filter(|last| last.series.id == new.series.id)
-            {
-                Some(last) => last.absorb(&new),
-                None => day.push(new),
-            }
-        }
-    }
-    for rows in out.series.values_mut() {
-        rows.sort_by(SeriesRow::order);
-    }
-    if out.dropped > 0 {
-        tracing::error!(
-            samples = out.dropped,
-            "samples at times before year 1 or after year 9999 are not kept"
-        );
-    }
-    Ok(out)
 }

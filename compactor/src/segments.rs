@@ -167,8 +167,10 @@ impl WalReader<'_> {
         consumed: &mut Consumed,
     ) -> Result<usize> {
         let error = match decode_segment(&key, bytes.clone()) {
-            Ok(segment) => {
+            Ok(mut segment) => {
                 let size = segment.decoded_bytes;
+                // A pass reads names and labels in `samples`, and needs them in no other form.
+                segment.series = Vec::new();
                 consumed.segments.push(segment);
                 return Ok(size);
             }

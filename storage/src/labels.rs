@@ -6,7 +6,6 @@
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use sha2::{Digest, Sha256};
@@ -14,24 +13,75 @@ use sha2::{Digest, Sha256};
 /// The label that holds the metric name.
 pub const METRIC_NAME: &str = "__name__";
 
-/// An immutable label set in canonical order; cloning it copies two pointers.
+/// An immutable label set in canonical order; cloning it copies one pointer.
 ///
-/// All names and values lie in one buffer, so that a million label sets cost two allocations each and
-/// comparisons walk contiguous memory.
-#[derive(Clone)]
+/// A million label sets are held at once, and compared again and again: so each is one allocation, which walks read from its beginning to its end.
+#[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Labels {
-    /// name, value, name, value, … without separators.
+    /// How many labels there are, then name and value of each behind their lengths in bytes, numbers as [`push_number`] writes them. Equal sets
+    /// have equal texts.
     text: Arc<str>,
-    /// Where each name and each value ends in `text`.
-    ends: Arc<[u32]>,
 }
+
+/// Appends a number as characters: six bits each, least first, with the seventh bit set in all but the last. They are ASCII, so they can stand
+/// among the text that they describe.
+fn push_number(text: &mut String, mut number: usize) {
+    while number > 0x3f {
+        text.push(char::from((number & 0x3f) as u8 | 0x40));
+        number >>= 6;
+    }
+    text.push(char::from(number as u8));
+}
+
+/// Takes a number off the front of a text that begins with one.
+fn take_number(text: &str) -> (usize, &str) {
+    let mut number = 0;
+    for (index, byte) in text.bytes().enumerate() {
+        number |= usize::from(byte & 0x3f) << (6 * index);
+        if byte & 0x40 == 0 {
+            return (number, text.get(index + 1..).unwrap_or(""));
+        }
+    }
+    (number, "")
+}
+
+/// Labels as (name, value), ascending by name.
+#[derive(Clone, Debug)]
+struct Pairs<'a> {
+    rest: &'a str,
+    left: usize,
+}
+
+impl<'a> Pairs<'a> {
+    /// The next name or value.
+    fn take(&mut self) -> &'a str {
+        let (length, rest) = take_number(self.rest);
+        let (text, rest) = rest.split_at_checked(length).unwrap_or((rest, ""));
+        self.rest = rest;
+        text
+    }
+}
+
+impl<'a> Iterator for Pairs<'a> {
+    type Item = (&'a str, &'a str);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        self.left = self.left.checked_sub(1)?;
+        Some((self.take(), self.take()))
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left, Some(self.left))
+    }
+}
+
+impl ExactSizeIterator for Pairs<'_> {}
 
 impl Labels {
     /// The set without labels.
     pub fn empty() -> Self {
         Self {
-            text: Arc::from(""),
-            ends: Arc::from([]),
+            text: Arc::from("\0"),
         }
     }
 
@@ -49,46 +99,41 @@ impl Labels {
     /// Builds a set from pairs that are already canonical (names strictly ascending, no empty value); `None` if
     /// they are not. This is the way in for bytes read from storage: one pass and no sorting.
     pub fn from_canonical<'a>(pairs: impl IntoIterator<Item = (&'a str, &'a str)>) -> Option<Self> {
-        let mut text = String::new();
-        let mut ends = Vec::new();
+        let pairs = pairs.into_iter();
+        let mut text = String::with_capacity(256);
+        let mut count = 0;
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
             if value.is_empty() || name.is_empty() || last.is_some_and(|last| last >= name) {
                 return None;
             }
             last = Some(name);
-            text.push_str(name);
-            ends.push(u32::try_from(text.len()).ok()?);
-            text.push_str(value);
-            ends.push(u32::try_from(text.len()).ok()?);
+            for part in [name, value] {
+                push_number(&mut text, part.len());
+                text.push_str(part);
+            }
+            count += 1;
         }
-        Some(Self {
-            text: text.into(),
-            ends: ends.into(),
-        })
+        let mut number = String::new();
+        push_number(&mut number, count);
+        text.insert_str(0, &number);
+        Some(Self { text: text.into() })
     }
 
     /// The number of labels.
     pub fn len(&self) -> usize {
-        self.ends.len() / 2
+        take_number(&self.text).0
     }
 
     /// Whether the set has no label.
     pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
-    }
-
-    fn slice(&self, index: usize) -> &str {
-        let start = match index {
-            0 => 0,
-            _ => self.ends[index - 1] as usize,
-        };
-        &self.text[start..self.ends[index] as usize]
+        self.len() == 0
     }
 
     /// Labels as (name, value), ascending by name.
     pub fn iter(&self) -> impl ExactSizeIterator<Item = (&str, &str)> + Clone {
-        (0..self.len()).map(|i| (self.slice(2 * i), self.slice(2 * i + 1)))
+        let (left, rest) = take_number(&self.text);
+        Pairs { rest, left }
     }
 
     /// The value of a label, `None` where it is absent.
@@ -103,28 +148,16 @@ impl Labels {
 
     /// Bytes of heap memory that the set holds (shared with its clones).
     pub fn heap_bytes(&self) -> usize {
-        self.text.len() + self.ends.len() * 4 + 32
-    }
-}
-
-impl PartialEq for Labels {
-    fn eq(&self, other: &Self) -> bool {
-        self.ends == other.ends && self.text == other.text
-    }
-}
-
-impl Eq for Labels {}
-
-impl Hash for Labels {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.text.hash(state);
-        self.ends.hash(state);
+        self.text.len() + 16
     }
 }
 
 /// The order of Prometheus's `labels.Compare`: pair by pair, names before values, a prefix first.
 impl Ord for Labels {
     fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.text, &other.text) {
+            return Ordering::Equal;
+        }
         self.iter().cmp(other.iter())
     }
 }
@@ -310,6 +343,25 @@ mod tests {
         let up = Labels::from_pairs([("__name__", "up"), ("job", "node")]);
         let id = "98d994527137a6ec514311301ec0cdb8";
         assert_eq!(format!("{:?}", SeriesId::of(&up)), id);
+    }
+
+    #[test]
+    fn lengths_of_any_size_come_back() {
+        for length in [1, 63, 64, 4_095, 4_096, 300_000] {
+            let long = "\u{e9}x".repeat(length);
+            let labels = Labels::from_pairs([("a", long.as_str()), (&long, "b")]);
+            let pairs: Vec<_> = labels.iter().collect();
+            assert_eq!(pairs, [("a", long.as_str()), (long.as_str(), "b")]);
+            assert!(labels > Labels::from_pairs([("a", "b")]));
+        }
+        let many: Vec<(String, String)> = (0..5_000)
+            .map(|i| (format!("l{i:04}"), "v".to_owned()))
+            .collect();
+        let labels = Labels::from_pairs(many.iter().map(|(n, v)| (n, v)));
+        assert_eq!((labels.len(), labels.iter().len()), (5_000, 5_000));
+        assert_eq!(labels.get("l4999"), Some("v"));
+        assert!(Labels::empty().is_empty());
+        assert_eq!(Labels::empty(), Labels::from_pairs([("a", "")]));
     }
 
     #[test]

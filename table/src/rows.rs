@@ -5,10 +5,11 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Int64Array, MapBuilder, MapFieldNames, RecordBatch,
-    StringArray, StringBuilder,
+    Array, ArrayRef, AsArray, BinaryBuilder, Int64Array, MapBuilder, RecordBatch, StringArray,
+    StringBuilder,
 };
 use arrow::datatypes::Int64Type;
+use varve_storage::rows::label_map_builder;
 use varve_storage::{
     Labels, METRIC_NAME, MetricMetadata, MetricType, Series, SeriesId, SeriesRef, columns,
 };
@@ -46,37 +47,80 @@ impl SeriesRow {
     }
 }
 
+/// Builds a batch of `series`; rows come out in the order in which they were pushed.
+#[derive(Debug)]
+pub struct SeriesRowsBuilder {
+    names: StringBuilder,
+    labels: MapBuilder<StringBuilder, StringBuilder>,
+    ids: BinaryBuilder,
+    min_times: Vec<i64>,
+    max_times: Vec<i64>,
+    samples: Vec<i64>,
+}
+
+impl SeriesRowsBuilder {
+    /// A builder with room for so many rows.
+    pub fn with_capacity(rows: usize) -> Self {
+        Self {
+            names: StringBuilder::with_capacity(rows, rows * 32),
+            labels: label_map_builder(),
+            ids: BinaryBuilder::with_capacity(rows, rows * 16),
+            min_times: Vec::with_capacity(rows),
+            max_times: Vec::with_capacity(rows),
+            samples: Vec::with_capacity(rows),
+        }
+    }
+
+    /// Adds a row: metric name and id, the other labels, the times of the first and last sample in milliseconds, the number of samples.
+    pub fn push<'l>(
+        &mut self,
+        (name, id): (&str, SeriesId),
+        labels: impl Iterator<Item = (&'l str, &'l str)>,
+        (min_time_ms, max_time_ms): (i64, i64),
+        samples: i64,
+    ) -> Result<()> {
+        for (name, value) in labels {
+            self.labels.keys().append_value(name);
+            self.labels.values().append_value(value);
+        }
+        let appended = self.labels.append(true);
+        appended.map_err(|e| Error::encode("rows of series", e))?;
+        self.names.append_value(name);
+        self.ids.append_value(id.0);
+        self.min_times.push(min_time_ms);
+        self.max_times.push(max_time_ms);
+        self.samples.push(samples);
+        Ok(())
+    }
+
+    /// The batch.
+    pub fn finish(mut self) -> Result<RecordBatch> {
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(self.names.finish()),
+            Arc::new(self.labels.finish()),
+            Arc::new(self.ids.finish()),
+            Arc::new(Int64Array::from(self.min_times)),
+            Arc::new(Int64Array::from(self.max_times)),
+            Arc::new(Int64Array::from(self.samples)),
+        ];
+        RecordBatch::try_new(TableKind::Series.file_schema(), columns)
+            .map_err(|e| Error::encode("rows of series", e))
+    }
+}
+
 /// Builds a batch of `series`, rows in the given order.
 pub fn encode_series(rows: &[SeriesRow]) -> Result<RecordBatch> {
-    let names = MapFieldNames {
-        entry: "key_value".to_owned(),
-        key: "key".to_owned(),
-        value: "value".to_owned(),
-    };
-    let failed = |e| Error::encode("rows of series", e);
-    let mut labels = MapBuilder::new(Some(names), StringBuilder::new(), StringBuilder::new());
+    let mut builder = SeriesRowsBuilder::with_capacity(rows.len());
     for row in rows {
-        for (name, value) in row.series.labels.iter().filter(|(n, _)| *n != METRIC_NAME) {
-            labels.keys().append_value(name);
-            labels.values().append_value(value);
-        }
-        labels.append(true).map_err(failed)?;
+        let labels = &row.series.labels;
+        builder.push(
+            (labels.metric_name(), row.series.id),
+            labels.iter().filter(|(n, _)| *n != METRIC_NAME),
+            (row.min_time_ms, row.max_time_ms),
+            row.samples,
+        )?;
     }
-    let longs = |get: fn(&SeriesRow) -> i64| -> ArrayRef {
-        Arc::new(Int64Array::from_iter_values(rows.iter().map(get)))
-    };
-    let metric_names = rows.iter().map(|row| row.series.labels.metric_name());
-    let columns: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(metric_names)),
-        Arc::new(labels.finish()),
-        Arc::new(BinaryArray::from_iter_values(
-            rows.iter().map(|row| row.series.id.0),
-        )),
-        longs(|row| row.min_time_ms),
-        longs(|row| row.max_time_ms),
-        longs(|row| row.samples),
-    ];
-    RecordBatch::try_new(TableKind::Series.file_schema(), columns).map_err(failed)
+    builder.finish()
 }
 
 /// Reads a batch of `series`; `key` names the file in errors. The column `samples` may be left out of a projection (then 0).

@@ -10,13 +10,13 @@ use arrow::buffer::NullBuffer;
 use arrow::datatypes::{DataType, FieldRef};
 use arrow::error::ArrowError;
 
-use super::SeriesSamples;
 use super::histograms::{HistogramColumnBuilder, offsets};
 use super::starts::StartListsBuilder;
+use super::{RowView, SeriesSamples};
 use crate::columns;
 use crate::error::{Error, Result};
 use crate::histogram::FloatHistogram;
-use crate::labels::{METRIC_NAME, Series};
+use crate::labels::{METRIC_NAME, Series, SeriesId};
 
 /// Builds a batch of samples row by row. Rows come out in the order in which they were pushed.
 #[derive(Debug)]
@@ -98,10 +98,46 @@ impl SampleRowsBuilder {
         histograms: &[Option<Arc<FloatHistogram>>],
         starts: &[i64],
     ) -> Result<()> {
+        let labels = series.labels.iter().filter(|(n, _)| *n != METRIC_NAME);
+        self.push_labelled(
+            (series.labels.metric_name(), series.id),
+            labels,
+            (timestamps, values, starts),
+            histograms,
+        )
+    }
+
+    /// [`Self::push`] of samples of the series that a row of another batch belongs to; its labels are copied as they stand there, and must have
+    /// been read.
+    ///
+    /// # Errors
+    /// As for [`Self::push`].
+    pub fn push_row(
+        &mut self,
+        series: RowView<'_>,
+        timestamps: &[i64],
+        values: &[f64],
+        histograms: &[Option<Arc<FloatHistogram>>],
+        starts: &[i64],
+    ) -> Result<()> {
+        self.push_labelled(
+            (series.name(), series.series_id()),
+            series.label_pairs(),
+            (timestamps, values, starts),
+            histograms,
+        )
+    }
+
+    fn push_labelled<'l>(
+        &mut self,
+        (name, id): (&str, SeriesId),
+        labels: impl Iterator<Item = (&'l str, &'l str)> + Clone,
+        (timestamps, values, starts): (&[i64], &[f64], &[i64]),
+        histograms: &[Option<Arc<FloatHistogram>>],
+    ) -> Result<()> {
         let (Some(min), Some(max)) = (timestamps.first(), timestamps.last()) else {
             return Err(Error::Invalid(format!(
-                "series {} has no samples",
-                series.labels
+                "series {id:?} of {name:?} has no samples"
             )));
         };
         let lengths_differ = values.len() != timestamps.len()
@@ -109,12 +145,12 @@ impl SampleRowsBuilder {
             || !(starts.is_empty() || starts.len() == timestamps.len());
         if lengths_differ || timestamps.windows(2).any(|pair| pair[0] >= pair[1]) {
             return Err(Error::Invalid(format!(
-                "samples of series {} are not in strict order of time, or lists differ in length",
-                series.labels
+                "samples of series {id:?} of {name:?} are not in strict order of time, or lists differ in length"
             )));
         }
         let buckets: usize = histograms.iter().flatten().map(|h| h.heap_items()).sum();
-        let text_bytes = self.text_bytes + series.labels.heap_bytes() + buckets;
+        let label_bytes: usize = labels.clone().map(|(n, v)| n.len() + v.len() + 2).sum();
+        let text_bytes = self.text_bytes + name.len() + 16 + label_bytes + buckets;
         let samples = self.timestamps.len() + timestamps.len();
         let (Ok(end), true) = (i32::try_from(samples), text_bytes < i32::MAX as usize) else {
             return Err(Error::Limit(
@@ -122,10 +158,10 @@ impl SampleRowsBuilder {
             ));
         };
         self.text_bytes = text_bytes;
-        self.names.append_value(series.labels.metric_name());
-        self.ids.append_value(series.id.0);
-        for (name, value) in series.labels.iter().filter(|(n, _)| *n != METRIC_NAME) {
-            self.labels.keys().append_value(name);
+        self.names.append_value(name);
+        self.ids.append_value(id.0);
+        for (label, value) in labels {
+            self.labels.keys().append_value(label);
             self.labels.values().append_value(value);
         }
         self.labels.append(true).map_err(unbuildable)?;

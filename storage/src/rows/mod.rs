@@ -246,7 +246,7 @@ impl<'a> RowView<'a> {
     }
 
     /// The labels but the metric name, as stored (ascending by name); none where the column was not read.
-    pub fn label_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+    pub fn label_pairs(&self) -> impl Iterator<Item = (&'a str, &'a str)> + Clone + use<'a> {
         let row = self.row;
         self.rows.labels.iter().flat_map(move |labels| {
             range(labels.offsets, row)
