@@ -18,9 +18,9 @@ use crate::options::{CompactorOptions, millis};
 use crate::windows::{DAY_MS, WINDOW_MS, day_start_ms, window_of};
 
 /// Encoded bytes that a merge holds of one open file: the whole of a small one, a row group of a large one.
-const HELD_PER_FILE_MAX: u64 = 16 << 20;
+const HELD_PER_FILE_MAX: u64 = 8 << 20;
 /// Encoded bytes that a merge of level-0 files may hold.
-const HELD_BYTES_MAX: u64 = 128 << 20;
+const HELD_BYTES_MAX: u64 = 64 << 20;
 
 /// Files to be merged into one run of files of a level.
 #[derive(Clone, Debug, PartialEq)]
@@ -123,7 +123,6 @@ impl Planner<'_> {
     /// The smallest level-0 files, where there are more, or larger ones, than one merge should open. The window of a file is that of
     /// its rows only if all lie in one, so only files of the fullest window are taken.
     fn too_many(&self, rest: &Files) -> Option<Files> {
-        let max = self.options.merge_files_max.max(2);
         let mut windows: BTreeMap<i64, Files> = BTreeMap::new();
         for file in rest.iter().filter(|file| self.is_small(file)) {
             windows
@@ -133,20 +132,22 @@ impl Planner<'_> {
         }
         let mut files = windows.into_values().max_by_key(Vec::len)?;
         files.sort_by(|a, b| (a.size_bytes, &a.path).cmp(&(b.size_bytes, &b.path)));
-        let mut held_bytes = 0;
-        let affordable = files
-            .iter()
-            .take_while(|file| {
-                held_bytes += file.size_bytes.min(HELD_PER_FILE_MAX);
-                held_bytes <= HELD_BYTES_MAX
-            })
-            .count()
-            .clamp(2, max);
+        let affordable = self.affordable(&files);
         if files.len() <= affordable {
             return None;
         }
         files.truncate(affordable);
         Some(files)
+    }
+
+    /// How many of the files one merge may open.
+    fn affordable(&self, files: &Files) -> usize {
+        let mut held_bytes = 0;
+        let open = files.iter().take_while(|file| {
+            held_bytes += file.size_bytes.min(HELD_PER_FILE_MAX);
+            held_bytes <= HELD_BYTES_MAX
+        });
+        open.count().clamp(2, self.options.merge_files_max.max(2))
     }
 
     /// The files of the smallest tier that is full.
@@ -160,7 +161,7 @@ impl Planner<'_> {
             .into_values()
             .find(|files| files.len() >= self.options.small_files_max.max(2))?;
         files.sort_by(|a, b| (a.size_bytes, &a.path).cmp(&(b.size_bytes, &b.path)));
-        files.truncate(self.options.merge_files_max.max(2));
+        files.truncate(self.affordable(&files));
         Some(files)
     }
 }

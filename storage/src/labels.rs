@@ -34,7 +34,16 @@ fn push_number(text: &mut String, mut number: usize) {
 }
 
 /// Takes a number off the front of a text that begins with one.
+#[inline]
 fn take_number(text: &str) -> (usize, &str) {
+    match text.as_bytes() {
+        // Nearly all are this small.
+        [number @ 0..=0x3f, ..] => (usize::from(*number), text.get(1..).unwrap_or("")),
+        _ => take_long_number(text),
+    }
+}
+
+fn take_long_number(text: &str) -> (usize, &str) {
     let mut number = 0;
     for (index, byte) in text.bytes().enumerate() {
         number |= usize::from(byte & 0x3f) << (6 * index);

@@ -18,8 +18,12 @@ use crate::kind::TableKind;
 const PAGE_BYTES: usize = 1 << 20;
 /// Rows of a page in columns of scalars: what page statistics can tell apart.
 const PAGE_ROWS: usize = 4096;
-/// Encoded bytes of a row group: what a reader fetches and holds at least of a file that it reads whole.
-pub(super) const ROW_GROUP_BYTES: usize = 16 << 20;
+/// Encoded bytes of a row group in files of a level: what a merge fetches and holds of each of its inputs. Those of level 0 are many, and
+/// pages, not row groups, are what is compressed.
+pub(super) fn row_group_bytes(level: u8) -> usize {
+    if level == 0 { 4 << 20 } else { 8 << 20 }
+}
+
 /// Rows of a row group, for tables whose rows are small.
 const ROW_GROUP_ROWS: usize = 1 << 18;
 /// Values that a file holds back before its encodings are tried: metrics differ, and the first ones alone mislead.
@@ -52,7 +56,7 @@ fn base(level: u8) -> Result<WriterPropertiesBuilder> {
         .set_statistics_enabled(EnabledStatistics::None)
         .set_data_page_size_limit(PAGE_BYTES)
         .set_data_page_row_count_limit(PAGE_ROWS)
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
+        .set_max_row_group_bytes(Some(row_group_bytes(level)))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS)))
 }
 

@@ -17,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::kind::TableKind;
 
 /// A file up to this size is fetched with one request and its checksum verified; a larger one row group by row group.
-const WHOLE_BYTES_MAX: u64 = 16 << 20;
+const WHOLE_BYTES_MAX: u64 = 8 << 20;
 
 enum Source {
     Whole(ParquetRecordBatchReader),
