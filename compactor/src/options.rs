@@ -13,7 +13,7 @@ pub struct CompactorOptions {
     pub interval: Duration,
     /// Segments that one pass takes at most.
     pub pass_segments_max: usize,
-    /// Bytes of decoded segments that one pass takes at most (and at least one segment).
+    /// Bytes of decoded segments that one pass takes at most (and at least one segment); it holds little besides.
     pub pass_bytes_max: usize,
     /// Size at which a merge begins its next output file.
     pub target_file_bytes: usize,
@@ -42,9 +42,9 @@ impl Default for CompactorOptions {
         Self {
             interval: Duration::from_secs(60),
             pass_segments_max: 2_048,
-            pass_bytes_max: 128 << 20,
+            pass_bytes_max: 64 << 20,
             target_file_bytes: 64 << 20,
-            merge_bytes_max: 64 << 20,
+            merge_bytes_max: 32 << 20,
             merge_files_max: 64,
             small_files_max: 8,
             close_delay: Duration::from_secs(600),
