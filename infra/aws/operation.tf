@@ -100,7 +100,7 @@ resource "aws_budgets_budget" "this" {
 
     content {
       name   = "TagKeyValue"
-      values = ["user:varve$${var.name}"]
+      values = [format("user:varve$%s", var.name)]
     }
   }
 

@@ -4,6 +4,7 @@
 resource "aws_sqs_queue" "failures" {
   name                      = "${var.name}-failures"
   message_retention_seconds = 1209600
+  max_message_size          = 262144
   sqs_managed_sse_enabled   = true
   tags                      = local.tags
 }

@@ -67,6 +67,9 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
   # Rules about versions need versions.
   bucket = aws_s3_bucket_versioning.this.bucket
 
+  # Cheaper classes charge 128 KiB for whatever is smaller, such as the tables' logs, which are read often.
+  transition_default_minimum_object_size = "all_storage_classes_128K"
+
   rule {
     id     = "unfinished-uploads"
     status = "Enabled"
@@ -101,11 +104,7 @@ resource "aws_s3_bucket_lifecycle_configuration" "this" {
       status = "Enabled"
 
       filter {
-        and {
-          prefix = "${var.prefix}/"
-          # Cheaper classes charge 128 KiB for less, and logs of tables are small and read often.
-          object_size_greater_than = 131072
-        }
+        prefix = "${var.prefix}/"
       }
 
       transition {

@@ -63,7 +63,8 @@ resource "aws_iam_role_policy" "this" {
 }
 
 resource "aws_iam_role_policy_attachment" "more" {
-  for_each = toset(var.policy_arns)
+  # By position: the ARNs may not be known before apply.
+  for_each = { for position, arn in var.policy_arns : position => arn }
 
   role       = aws_iam_role.this.name
   policy_arn = each.value
