@@ -28,6 +28,7 @@ import tempfile
 import time
 import urllib.request
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class Moto:
             "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION, "AWS_EC2_METADATA_DISABLED": "true",
         }
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)],
+            [sys.executable, str(Path(__file__).with_name("moto_server.py")), "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=self.log, stderr=self.log, env=self.environment,
         )
         deadline = time.monotonic() + 60
@@ -124,6 +125,7 @@ class Terraform:
         self.folder = work / "infra/aws/examples/complete"
         endpoints = "\n".join(f'    {service} = "{moto.url}"' for service in SERVICES)
         (self.folder / "moto_override.tf").write_text(OVERRIDE.format(endpoints=endpoints))
+        self.name = work.name
         self.environment = moto.environment | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
         self.settings = {
             "package_dir": str(packages),
@@ -142,7 +144,7 @@ class Terraform:
             )
         except subprocess.TimeoutExpired as error:
             raise SystemExit(f"terraform {' '.join(arguments)} took too long:\n{(error.stdout or b'').decode()[-3000:]}") from error
-        print(f"  terraform {arguments[0]}: {time.monotonic() - started:.1f} s", flush=True)
+        print(f"  {self.name}: terraform {arguments[0]}: {time.monotonic() - started:.1f} s", flush=True)
         if done.returncode not in expected:
             raise SystemExit(f"terraform {' '.join(arguments)} ended with {done.returncode}:\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}")
         return done.returncode, done.stdout
@@ -417,14 +419,9 @@ def state_holds_no_configuration(terraform: Terraform) -> None:
     check("the state has what the configuration says", "ec2_sd_configs" in state, False)
 
 
-def scenario(work: Path, moto: Moto) -> None:
-    archives = work / "packages"
-    archives.mkdir()
-    packages(archives)
-    print("== apply", flush=True)
-    terraform = Terraform(work, moto, archives)
+def bucket_outlives_the_rest(terraform: Terraform, moto: Moto) -> None:
+    """Everything but the bucket goes and comes again, and the data are there."""
     terraform.change("apply")
-    print("== look", flush=True)
     outputs = terraform.outputs()
     check_bucket(moto)
     check_roles(moto)
@@ -433,10 +430,8 @@ def scenario(work: Path, moto: Moto) -> None:
     check_http(moto, outputs)
     check_operation(moto)
     state_holds_no_configuration(terraform)
-    print("== plan again", flush=True)
     terraform.check_no_changes("after apply")
 
-    print("== destroy all but the bucket, and build on it anew, with JWT", flush=True)
     s3 = moto.client("s3")
     segment = {"Bucket": BUCKET, "Key": "metrics/default/wal/0/00000000000000000001.arrow"}
     s3.put_object(**segment, Body=b"samples")
@@ -457,7 +452,8 @@ def scenario(work: Path, moto: Moto) -> None:
     routes = {route["RouteKey"]: route for route in api.get_routes(ApiId=identity, MaxResults="100")["Items"]}
     check("every route wants a token", {route["AuthorizationType"] for route in routes.values()}, {"JWT"})
     check("scopes", [routes[key].get("AuthorizationScopes", []) for key in ("POST /api/v1/write", "POST /api/v1/query")], [["metrics.write"], []])
-    authorizer = api.get_authorizers(ApiId=identity)["Items"][0]
+    authorizer = api.get_authorizer(ApiId=identity, AuthorizerId=routes["GET /"]["AuthorizerId"])
+    check("every route has the authorizer", {route["AuthorizerId"] for route in routes.values()}, {authorizer["AuthorizerId"]})
     check("issuer", authorizer["JwtConfiguration"], {"Audience": ["varve"], "Issuer": "https://login.example.com/"})
     check("grafana_url with JWT", terraform.outputs()["grafana_url"]["value"], api.get_apis()["Items"][0]["ApiEndpoint"])
     check("schedules of one shard", len(moto.client("scheduler").list_schedules(GroupName="varve")["Schedules"]), 2)
@@ -466,10 +462,8 @@ def scenario(work: Path, moto: Moto) -> None:
     check("left but the bucket", what_is_left(moto), {"buckets": [BUCKET]})
 
 
-def everything_goes(work: Path, moto: Moto) -> None:
-    """A bucket that may be destroyed with what is in it, on a server without anything."""
-    print("== apply and destroy everything, with Object Lock", flush=True)
-    terraform = Terraform(work, moto, work.parent / "one/packages")
+def everything_goes(terraform: Terraform, moto: Moto) -> None:
+    """A bucket that may be destroyed with what is in it, with Object Lock."""
     terraform.settings["bucket"] = {"force_destroy": True, "object_lock_days": 1}
     terraform.change("apply")
     s3 = moto.client("s3")
@@ -482,6 +476,16 @@ def everything_goes(work: Path, moto: Moto) -> None:
     check("left", what_is_left(moto), {})
 
 
+def on_new_moto(part, root: Path) -> None:
+    work = root / part.__name__
+    work.mkdir()
+    moto = Moto(work / "moto.log")
+    try:
+        part(Terraform(work, moto, root / "packages"), moto)
+    finally:
+        moto.stop()
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--keep", action="store_true", help="keep the working folder")
@@ -490,14 +494,13 @@ def main() -> int:
         raise SystemExit("terraform is missing")
     root = Path(tempfile.mkdtemp(prefix="varve-terraform-"))
     try:
-        for name, part in (("one", scenario), ("two", everything_goes)):
-            work = root / name
-            work.mkdir()
-            moto = Moto(work / "moto.log")
-            try:
-                part(work, moto)
-            finally:
-                moto.stop()
+        archives = root / "packages"
+        archives.mkdir()
+        packages(archives)
+        # Side by side: most of the time the provider waits for changes to spread, which takes moto no time and AWS some.
+        with ThreadPoolExecutor() as threads:
+            for done in [threads.submit(on_new_moto, part, root) for part in (bucket_outlives_the_rest, everything_goes)]:
+                done.result()
     finally:
         if keep:
             print(f"kept {root}")
