@@ -33,5 +33,7 @@ resource "aws_s3_object" "config" {
   source_hash   = filemd5("${var.config_dir}/${each.value}")
   content_type  = "text/plain; charset=utf-8"
   force_destroy = var.bucket.object_lock_days > 0
-  tags          = local.tags
+  # S3 refuses what is to be locked without one.
+  checksum_algorithm = var.bucket.object_lock_days > 0 ? "SHA256" : null
+  tags               = local.tags
 }

@@ -78,7 +78,9 @@ resource "aws_s3_object" "package" {
   source_hash   = filemd5(var.package)
   content_type  = "application/zip"
   force_destroy = var.object_lock
-  tags          = var.tags
+  # S3 refuses what is to be locked without one.
+  checksum_algorithm = var.object_lock ? "SHA256" : null
+  tags               = var.tags
 }
 
 resource "aws_lambda_function" "this" {
