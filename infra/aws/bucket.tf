@@ -36,4 +36,9 @@ resource "aws_s3_object" "config" {
   # S3 refuses what is to be locked without one.
   checksum_algorithm = var.bucket.object_lock_days > 0 ? "SHA256" : null
   tags               = local.tags
+
+  lifecycle {
+    # The bucket's default retention sets them.
+    ignore_changes = [object_lock_mode, object_lock_retain_until_date]
+  }
 }

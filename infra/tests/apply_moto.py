@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Applies the example of infra/aws to moto with the real AWS provider, looks at each resource, and destroys it again.
+"""Applies infra/aws (its example) and infra/minio to moto with the real AWS provider, looks at each resource, and destroys all again.
 
     apply_moto.py [--keep]
 
@@ -10,6 +10,7 @@ What it shows:
 3. A second plan finds nothing to change.
 4. With the bucket taken out of the state, `destroy` leaves it with its data, and the module built anew on that bucket finds them.
 5. `destroy` leaves nothing at all.
+6. The bucket of `infra/minio` comes and goes likewise.
 
 The budget alone is left out: moto does not say who hears of a budget. `terraform test` covers it.
 
@@ -118,22 +119,14 @@ class Moto:
 
 
 class Terraform:
-    """The example in a copy of `infra`, pointed at moto."""
+    """A folder with a root module in a copy of `infra`."""
 
-    def __init__(self, work: Path, moto: Moto, packages: Path):
+    def __init__(self, work: Path, moto: Moto, folder: str, settings: dict):
         shutil.copytree(INFRA, work / "infra", ignore=shutil.ignore_patterns(".terraform*", "*.tfstate*"))
-        self.folder = work / "infra/aws/examples/complete"
-        endpoints = "\n".join(f'    {service} = "{moto.url}"' for service in SERVICES)
-        (self.folder / "moto_override.tf").write_text(OVERRIDE.format(endpoints=endpoints))
+        self.folder = work / "infra" / folder
+        self.settings = settings
         self.name = work.name
         self.environment = moto.environment | {"TF_IN_AUTOMATION": "1", "CHECKPOINT_DISABLE": "1"}
-        self.settings = {
-            "package_dir": str(packages),
-            "shards": 2,
-            "alarm_topic_arns": [f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"],
-            "bucket": {"transition": {"days": 60, "storage_class": "GLACIER_IR"}},
-        }
-        self.run("init", "-input=false")
 
     def run(self, *arguments: str, expected: tuple[int, ...] = (0,)) -> tuple[int, str]:
         started = time.monotonic()
@@ -150,6 +143,8 @@ class Terraform:
         return done.returncode, done.stdout
 
     def change(self, job: str) -> str:
+        if not (self.folder / ".terraform").exists():
+            self.run("init", "-input=false")
         (self.folder / "test.auto.tfvars.json").write_text(json.dumps(self.settings))
         _, output = self.run(job, "-input=false", "-auto-approve")
         return output
@@ -161,6 +156,20 @@ class Terraform:
 
     def outputs(self) -> dict:
         return json.loads(self.run("output", "-json")[1])
+
+
+def example(work: Path, moto: Moto, archives: Path) -> Terraform:
+    """The example of `infra/aws`, pointed at moto."""
+    settings = {
+        "package_dir": str(archives),
+        "shards": 2,
+        "alarm_topic_arns": [f"arn:aws:sns:{REGION}:{ACCOUNT}:alarms"],
+        "bucket": {"transition": {"days": 60, "storage_class": "GLACIER_IR"}},
+    }
+    terraform = Terraform(work, moto, "aws/examples/complete", settings)
+    endpoints = "\n".join(f'    {service} = "{moto.url}"' for service in SERVICES)
+    (terraform.folder / "moto_override.tf").write_text(OVERRIDE.format(endpoints=endpoints))
+    return terraform
 
 
 def packages(folder: Path) -> None:
@@ -419,8 +428,9 @@ def state_holds_no_configuration(terraform: Terraform) -> None:
     check("the state has what the configuration says", "ec2_sd_configs" in state, False)
 
 
-def bucket_outlives_the_rest(terraform: Terraform, moto: Moto) -> None:
+def bucket_outlives_the_rest(work: Path, moto: Moto, archives: Path) -> None:
     """Everything but the bucket goes and comes again, and the data are there."""
+    terraform = example(work, moto, archives)
     terraform.change("apply")
     outputs = terraform.outputs()
     check_bucket(moto)
@@ -462,13 +472,15 @@ def bucket_outlives_the_rest(terraform: Terraform, moto: Moto) -> None:
     check("left but the bucket", what_is_left(moto), {"buckets": [BUCKET]})
 
 
-def everything_goes(terraform: Terraform, moto: Moto) -> None:
+def everything_goes(work: Path, moto: Moto, archives: Path) -> None:
     """A bucket that may be destroyed with what is in it, with Object Lock."""
+    terraform = example(work, moto, archives)
     terraform.settings["bucket"] = {"force_destroy": True, "object_lock_days": 1}
     terraform.change("apply")
     s3 = moto.client("s3")
     lock = s3.get_object_lock_configuration(Bucket=BUCKET)["ObjectLockConfiguration"]
-    check("lock", lock, {"ObjectLockEnabled": "Enabled", "Rule": {"DefaultRetention": {"Mode": "GOVERNANCE", "Days": 1}}})
+    retention = lock["Rule"]["DefaultRetention"]
+    check("lock", (lock["ObjectLockEnabled"], retention["Mode"], retention["Days"]), ("Enabled", "GOVERNANCE", 1))
     environment = moto.client("lambda").get_function_configuration(FunctionName="varve-ingest")["Environment"]["Variables"]
     check("checksums for the lock", environment.get("AWS_CHECKSUM_ALGORITHM"), "sha256")
     terraform.check_no_changes("with Object Lock")
@@ -476,12 +488,34 @@ def everything_goes(terraform: Terraform, moto: Moto) -> None:
     check("left", what_is_left(moto), {})
 
 
+def bucket_on_minio(work: Path, moto: Moto, _archives: Path) -> None:
+    """`infra/minio`, as it is: it talks to an endpoint of S3's API anyway. And what its two users may do there."""
+    terraform = Terraform(work, moto, "minio", {"endpoint": moto.url})
+    terraform.change("apply")
+    s3 = moto.client("s3")
+    check("MinIO: buckets", [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]], ["metrics"])
+    environment = f"VARVE_STORAGE_URL=s3://metrics/prod\nAWS_ENDPOINT_URL_S3={moto.url}\nAWS_REGION=us-east-1\n"
+    check("MinIO: environment", terraform.outputs()["environment"]["value"], environment)
+    terraform.check_no_changes("of MinIO")
+    terraform.change("destroy")
+    check("MinIO: left", what_is_left(moto), {})
+    own, other = "arn:aws:s3:::metrics/prod/default/wal/0/1.arrow", "arn:aws:s3:::metrics-of-others/a"
+    for name, expected in (("policy.json", {"s3:GetObject", "s3:PutObject", "s3:DeleteObject"}), ("policy-read.json", {"s3:GetObject"})):
+        policy = json.loads((INFRA / "minio" / name).read_text())
+        may = {action for action in ("s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:PutBucketPolicy") if allowed([policy], action, own)}
+        check(f"MinIO: {name}", may, expected)
+        check(f"MinIO: {name} elsewhere", [action for action in expected if allowed([policy], action, other)], [])
+
+
+PARTS = (bucket_outlives_the_rest, everything_goes, bucket_on_minio)
+
+
 def on_new_moto(part, root: Path) -> None:
     work = root / part.__name__
     work.mkdir()
     moto = Moto(work / "moto.log")
     try:
-        part(Terraform(work, moto, root / "packages"), moto)
+        part(work, moto, root / "packages")
     finally:
         moto.stop()
 
@@ -499,7 +533,7 @@ def main() -> int:
         packages(archives)
         # Side by side: most of the time the provider waits for changes to spread, which takes moto no time and AWS some.
         with ThreadPoolExecutor() as threads:
-            for done in [threads.submit(on_new_moto, part, root) for part in (bucket_outlives_the_rest, everything_goes)]:
+            for done in [threads.submit(on_new_moto, part, root) for part in PARTS]:
                 done.result()
     finally:
         if keep:

@@ -81,6 +81,11 @@ resource "aws_s3_object" "package" {
   # S3 refuses what is to be locked without one.
   checksum_algorithm = var.object_lock ? "SHA256" : null
   tags               = var.tags
+
+  lifecycle {
+    # The bucket's default retention sets them.
+    ignore_changes = [object_lock_mode, object_lock_retain_until_date]
+  }
 }
 
 resource "aws_lambda_function" "this" {
