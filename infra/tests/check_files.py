@@ -201,6 +201,17 @@ def check_units_and_scripts() -> None:
         check(f"!{member.split('/')[0]}" in ignored, f"Dockerfile.dockerignore keeps the crate {member} out")
 
 
+def check_documentation() -> None:
+    """The module's page names each variable and output, and no others in its table."""
+    text = (INFRA / "aws/README.md").read_text()
+    for kind, file in (("variable", "variables.tf"), ("output", "outputs.tf")):
+        names = re.findall(rf'^{kind} "([a-z_]+)"', (INFRA / "aws" / file).read_text(), re.M)
+        section = re.search(rf"^## {kind.capitalize()}s\n(.*?)^## ", text, re.M | re.S)[1]
+        cells = [line.split("|")[1] for line in section.strip().split("\n\n")[0].splitlines()[2:]]
+        documented = [name for cell in cells for name in re.findall("`([a-z_]+)`", cell)]
+        check(sorted(documented) == sorted(names), f"{kind}s without or beyond documentation: {sorted(set(documented) ^ set(names))}")
+
+
 def main() -> int:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--promtool", default="promtool")
@@ -214,6 +225,7 @@ def main() -> int:
     check_configurations(read, promtool)
     check_policies(read)
     check_units_and_scripts()
+    check_documentation()
     print(f"{len(read)} files read, {len(failures)} failures")
     return 1 if failures else 0
 
