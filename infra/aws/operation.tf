@@ -91,7 +91,7 @@ resource "aws_budgets_budget" "this" {
   name         = var.name
   budget_type  = "COST"
   time_unit    = "MONTHLY"
-  limit_amount = format("%.1f", var.budget.usd)
+  limit_amount = format("%.2f", var.budget.usd)
   limit_unit   = "USD"
   tags         = local.tags
 

@@ -286,6 +286,11 @@ variable "http_limits" {
   })
   default  = {}
   nullable = false
+
+  validation {
+    condition     = var.http_limits.rate > 0 && var.http_limits.burst > 0
+    error_message = "http_limits must be above 0: with 0 the HTTP API refuses everything."
+  }
 }
 
 variable "log_retention_days" {

@@ -104,7 +104,7 @@ run "budget" {
   }
 
   assert {
-    condition     = aws_budgets_budget.this[0].limit_amount == "20.0" && length(aws_budgets_budget.this[0].notification) == 2
+    condition     = aws_budgets_budget.this[0].limit_amount == "20.00" && length(aws_budgets_budget.this[0].notification) == 2
     error_message = "The budget is not the one asked for."
   }
 
