@@ -8,7 +8,7 @@ What it shows:
 1. `apply` makes everything that the module promises, asked for through boto3, not through Terraform's state.
 2. What the roles may do in the bucket, evaluated as IAM does: ingest cannot delete, query cannot write tables.
 3. A second plan finds nothing to change.
-4. With the bucket taken out of the state, `destroy` leaves it with its data, and the module built anew on that bucket finds them.
+4. With the bucket taken out of the state, `destroy` leaves it with its data; and on a bucket with data the module builds and destroys, and leaves them alone.
 5. `destroy` leaves nothing at all.
 6. The bucket of `infra/minio` comes and goes likewise.
 
@@ -22,6 +22,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -67,6 +68,7 @@ provider "aws" {{
 
 failures: list[str] = []
 checks = 0
+servers: list[subprocess.Popen] = []
 
 
 def check(what: str, seen, expected=True) -> None:
@@ -96,6 +98,7 @@ class Moto:
             [sys.executable, str(Path(__file__).with_name("moto_server.py")), "-H", "127.0.0.1", "-p", str(self.port)],
             stdout=self.log, stderr=self.log, env=self.environment,
         )
+        servers.append(self.process)
         deadline = time.monotonic() + 60
         while True:
             try:
@@ -429,7 +432,7 @@ def state_holds_no_configuration(terraform: Terraform) -> None:
 
 
 def bucket_outlives_the_rest(work: Path, moto: Moto, archives: Path) -> None:
-    """Everything but the bucket goes and comes again, and the data are there."""
+    """All that the module makes; then everything but the bucket goes."""
     terraform = example(work, moto, archives)
     terraform.change("apply")
     outputs = terraform.outputs()
@@ -450,6 +453,15 @@ def bucket_outlives_the_rest(work: Path, moto: Moto, archives: Path) -> None:
     check("left without the bucket", what_is_left(moto), {"buckets": [BUCKET]})
     check("data after destroy", s3.get_object(**segment)["Body"].read(), b"samples")
     check("still blocked", s3.get_public_access_block(Bucket=BUCKET)["PublicAccessBlockConfiguration"]["BlockPublicPolicy"])
+
+
+def bucket_that_exists(work: Path, moto: Moto, archives: Path) -> None:
+    """Built on the bucket that is left by the above, with its data; and with tokens instead of IAM."""
+    s3 = moto.client("s3")
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": REGION})
+    segment = {"Bucket": BUCKET, "Key": "metrics/default/wal/0/00000000000000000001.arrow"}
+    s3.put_object(**segment, Body=b"samples")
+    terraform = example(work, moto, archives)
     terraform.settings |= {
         "bucket": {"create": False, "name": BUCKET},
         "authorization": {"type": "JWT", "issuer": "https://login.example.com/", "audience": ["varve"], "push_scopes": ["metrics.write"]},
@@ -470,6 +482,7 @@ def bucket_outlives_the_rest(work: Path, moto: Moto, archives: Path) -> None:
     terraform.check_no_changes("on the bucket that was there")
     terraform.change("destroy")
     check("left but the bucket", what_is_left(moto), {"buckets": [BUCKET]})
+    check("objects that are left", [entry["Key"] for entry in s3.list_objects_v2(Bucket=BUCKET)["Contents"]], [segment["Key"]])
 
 
 def everything_goes(work: Path, moto: Moto, archives: Path) -> None:
@@ -507,7 +520,15 @@ def bucket_on_minio(work: Path, moto: Moto, _archives: Path) -> None:
         check(f"MinIO: {name} elsewhere", [action for action in expected if allowed([policy], action, other)], [])
 
 
-PARTS = (bucket_outlives_the_rest, everything_goes, bucket_on_minio)
+def give_up(root: Path) -> None:
+    """Ends at once. Terraform ends by itself as soon as nobody answers it."""
+    for server in servers:
+        server.terminate()
+    shutil.rmtree(root, ignore_errors=True)
+    os._exit(1)
+
+
+PARTS = (bucket_outlives_the_rest, bucket_that_exists, everything_goes, bucket_on_minio)
 
 
 def on_new_moto(part, root: Path) -> None:
@@ -527,6 +548,7 @@ def main() -> int:
     if shutil.which("terraform") is None:
         raise SystemExit("terraform is missing")
     root = Path(tempfile.mkdtemp(prefix="varve-terraform-"))
+    signal.signal(signal.SIGTERM, lambda *_: give_up(root))
     try:
         archives = root / "packages"
         archives.mkdir()
