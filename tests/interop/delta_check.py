@@ -130,6 +130,9 @@ def main():
     print()
     if len(results) == 2 and results["duckdb"] != results["deltalake"]:
         sys.exit("the engines disagree")
+    # The engines' threads may outlive the interpreter, and then abort the process behind a finished answer.
+    sys.stdout.flush()
+    os._exit(0)
 
 
 if __name__ == "__main__":

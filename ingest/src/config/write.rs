@@ -90,7 +90,12 @@ fn write_value(out: &mut String, value: &Yaml, depth: usize) {
         Yaml::Raw(text) => out.push_str(&format!(" {text}\n")),
         Yaml::Text(text) => out.push_str(&format!(" {}\n", quoted(text, false))),
         Yaml::Flow(items) => {
-            let items: Vec<_> = items.iter().map(|item| quoted(item, true)).collect();
+            // An empty name can only have been nothing, and as a text it would not be taken again.
+            let shown = |item: &String| match item.as_str() {
+                "" => "null".to_owned(),
+                item => quoted(item, true),
+            };
+            let items: Vec<_> = items.iter().map(shown).collect();
             out.push_str(&format!(" [{}]\n", items.join(", ")));
         }
         Yaml::Map(entries) if entries.is_empty() => out.push_str(" {}\n"),

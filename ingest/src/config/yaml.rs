@@ -186,7 +186,10 @@ impl<'a> Composer<'a> {
                     true => binary(&text, at)?,
                     false => text.into_owned(),
                 };
-                let tagged_string = tag.is_some_and(|t| t.is_yaml_core_schema_tag("str"));
+                // A tag of somebody's own says nothing but that the text is to be left alone.
+                let tagged_string = tag.is_some_and(|t| {
+                    t.is_yaml_core_schema_tag("str") || t.handle() != "tag:yaml.org,2002:"
+                });
                 let value = Value::Scalar {
                     text,
                     plain: style == ScalarStyle::Plain && !tagged_string,

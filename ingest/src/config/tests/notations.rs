@@ -104,3 +104,25 @@ fn binary_values_are_text_too() {
         assert_eq!(labels(value).unwrap_err().message(), message);
     }
 }
+
+#[test]
+fn a_tag_of_ones_own_makes_a_text() {
+    let rules = |name: &str| {
+        job(&format!(
+            "  relabel_configs: [{{source_labels: [{name} ], target_label: b}}]\n"
+        ))
+    };
+    for text in ["!", "!a", "!<x>", "!!str"] {
+        let error = rules(text).unwrap_err();
+        assert_eq!(error.message(), r#""" is not a valid label name"#, "{text}");
+    }
+    // Nothing at all is taken, as Prometheus takes it, and so is what is shown of it.
+    for nothing in ["~", "null", "!!null"] {
+        rules(nothing).unwrap();
+        let text = format!(
+            "scrape_configs:\n- job_name: j\n  relabel_configs: [{{source_labels: [{nothing} ], target_label: b}}]\n"
+        );
+        let shown = parse(&text).unwrap().to_yaml();
+        parse(&shown).unwrap();
+    }
+}
